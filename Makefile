@@ -1,0 +1,52 @@
+# One way in for people and for CI: `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lint types floors bench requirements clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(READY): requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $(READY)
+
+install: $(READY) ## set up .venv with pinned, hashed packages and .venv/bin/orchestrator
+
+demo: install ## a whole batch against the sandbox: no keys, no network
+	$(BIN)/orchestrator demo
+
+test: install ## the tests
+	$(BIN)/pytest
+
+check: install format lint types floors test ## all that CI asks: format, lint, types, floors, tests
+
+format: install
+	$(BIN)/ruff format --check .
+
+lint: install
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+floors: install
+	$(BIN)/lint-imports
+
+bench: install ## what this machine measures: start-up, polls, CPU per run, peak memory
+	$(BIN)/python -m benchmarks
+
+requirements: install ## compile the pinned, hashed requirements again
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --extra dev --extra build pyproject.toml --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --extra build --constraint requirements-dev.txt pyproject.toml --output-file requirements.txt
+
+clean: ## remove what was built, and the local state of demos
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

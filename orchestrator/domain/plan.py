@@ -1,0 +1,166 @@
+"""A plan after validation: what a user asked for, as values. `plans/` builds these from YAML; nothing else does.
+
+Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+class AgentKind(StrEnum):
+    """How sessions of the agent are started."""
+
+    PIPECAT_CLOUD = "pipecat_cloud"
+    PIPECAT_RUNNER = "pipecat_runner"
+
+
+class Evidence(StrEnum):
+    """How we came to believe that the bot is in its room, best first."""
+
+    PRESENCE = "presence"
+    RECORD = "record"
+    STATUS_URL = "status_url"
+    PROBE = "probe"
+    SETTLE = "settle"
+
+
+class SlotRule(StrEnum):
+    """When Cekura frees the call slot of a run."""
+
+    CALL_ENDED = "call_ended"
+    JUDGED = "judged"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """The Pipecat deployment under test; `name` for Pipecat Cloud, `url` for a runner."""
+
+    kind: AgentKind
+    name: str | None
+    url: str | None
+    body: Json
+    room_properties: Json
+    token_properties: Json
+    exclusive: bool
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.name or self.url or self.kind.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioSpec:
+    """One entry of `scenarios`: templates are still unrendered (they may name secrets from the environment)."""
+
+    scenario_id: int
+    repeat: int
+    body: Json
+    publish_data_message: Any
+    has_data_message: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Sessions alive at once, calls at once, starts per second, and when a call slot frees."""
+
+    concurrency: int
+    calls: int
+    starts_per_second: float
+    call_slot_until: SlotRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """`ready`: start answer to bot in the room. `run`: submission to call end. `judge`: call end to verdict.
+
+    `capacity`: how long a start may be refused for capacity before its run is inconclusive.
+    """
+
+    ready: float
+    run: float
+    judge: float
+    capacity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """`poll_interval`: shortest time between polls. `teardown_grace`: call end to teardown. `gather`: how long a ready
+    session waits for others to share its submission. `presence_interval`: shortest time between domain-wide presence
+    requests (Daily asks for 15 s). `lookup`: how long a lost answer is looked for.
+    """
+
+    poll_interval: float
+    teardown_grace: float
+    gather: float
+    presence_interval: float
+    lookup: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Which evidence counts, best first; `settle`: the fixed wait used where only settling is possible."""
+
+    evidence: tuple[Evidence, ...]
+    settle: float
+    status_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """When the batch passes: pass rate over conclusive runs, and how many runs may be inconclusive."""
+
+    min_pass_rate: float
+    max_inconclusive: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One validated plan. `digest` identifies its content; `env_names` are the variables its templates may read."""
+
+    name: str
+    agent: AgentSpec
+    cekura_agent_id: int | None
+    mock_tool_names: tuple[str, ...] | None
+    scenarios: tuple[ScenarioSpec, ...]
+    env_names: tuple[str, ...]
+    limits: Limits
+    timeouts: Timeouts
+    timing: Timing
+    readiness: Readiness
+    infrastructure_retries: int
+    gate: Gate
+    digest: str
+
+    @property
+    def run_count(self) -> int:
+        """How many runs one batch of this plan has."""
+        return sum(scenario.repeat for scenario in self.scenarios)
+
+    def faster(self, speed: float) -> Plan:
+        """The same plan with every duration divided by `speed`, for a sandbox that runs faster than life."""
+        return replace(
+            self,
+            limits=replace(self.limits, starts_per_second=self.limits.starts_per_second * speed),
+            timeouts=Timeouts(
+                ready=self.timeouts.ready / speed,
+                run=self.timeouts.run / speed,
+                judge=self.timeouts.judge / speed,
+                capacity=self.timeouts.capacity / speed,
+            ),
+            timing=Timing(
+                poll_interval=self.timing.poll_interval / speed,
+                teardown_grace=self.timing.teardown_grace / speed,
+                gather=self.timing.gather / speed,
+                presence_interval=self.timing.presence_interval / speed,
+                lookup=self.timing.lookup / speed,
+            ),
+            readiness=replace(self.readiness, settle=self.readiness.settle / speed),
+        )
