@@ -1,0 +1,121 @@
+"""One POST to Cekura and the pairing rule that makes its answer readable.
+
+Cekura's answer names scenarios, never rooms, and promises no order. One submission therefore never holds the same
+scenario twice: then `scenario` pairs runs with rooms whatever the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from orchestrator.domain.observation import AcceptedRun, AcceptedSubmission
+
+
+class SubmissionStatus(StrEnum):
+    """What is known of the POST."""
+
+    INTENT = "intent"
+    SENT = "sent"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # certainly not taken; its rooms may be submitted again
+    REJECTED = "rejected"  # understood and refused for good
+    UNKNOWN = "unknown"  # the answer was lost and looking did not settle it: never sent again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One POST; `scenario_ids` are distinct by construction."""
+
+    submission_id: str
+    batch_id: str
+    status: SubmissionStatus
+    intended_at: datetime
+    cekura_agent_id: int | None
+    scenario_ids: tuple[int, ...]
+    sent_at: datetime | None = None
+    cekura_result_id: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A ready session waiting to be submitted."""
+
+    nonce: str
+    scenario_id: int
+    ready_at: datetime
+
+
+def plan_submissions(
+    candidates: Iterable[Candidate], *, now: datetime, gather: timedelta, most: int = 50
+) -> list[tuple[Candidate, ...]]:
+    """Group ready sessions into submissions without a repeated scenario, oldest first, `most` rooms each.
+
+    Nothing is submitted before the oldest has waited `gather`; then all that are ready go, in as few requests as the
+    pairing rule allows.
+    """
+    waiting = sorted(candidates, key=lambda candidate: candidate.ready_at)
+    if not waiting or now - waiting[0].ready_at < gather:
+        return []
+    groups: list[dict[int, Candidate]] = []
+    for candidate in waiting:
+        open_groups = (group for group in groups if candidate.scenario_id not in group and len(group) < most)
+        group = next(open_groups, None)
+        if group is None:
+            groups.append({candidate.scenario_id: candidate})
+        else:
+            group[candidate.scenario_id] = candidate
+    return [tuple(group.values()) for group in groups]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """Which room got which run; `unpaired` nonces got none, `strangers` are runs no room of ours explains."""
+
+    paired: tuple[tuple[str, AcceptedRun], ...]
+    unpaired: tuple[str, ...]
+    strangers: tuple[AcceptedRun, ...]
+
+
+def pair(candidates: Sequence[Candidate], runs: Sequence[AcceptedRun]) -> Pairing:
+    """Pair rooms with runs by scenario; a scenario that comes back twice pairs with nothing."""
+    by_scenario: dict[int, list[AcceptedRun]] = {}
+    for run in runs:
+        if run.scenario_id is not None:
+            by_scenario.setdefault(run.scenario_id, []).append(run)
+    certain = {scenario: found[0] for scenario, found in by_scenario.items() if len(found) == 1}
+    paired = tuple((item.nonce, certain[item.scenario_id]) for item in candidates if item.scenario_id in certain)
+    taken = {run.cekura_run_id for _, run in paired}
+    return Pairing(
+        paired=paired,
+        unpaired=tuple(item.nonce for item in candidates if item.scenario_id not in certain),
+        strangers=tuple(run for run in runs if run.cekura_run_id not in taken),
+    )
+
+
+def find_lost(
+    submission: Submission,
+    results: Iterable[AcceptedSubmission],
+    *,
+    known_result_ids: frozenset[int],
+    slack: timedelta = timedelta(seconds=5),
+) -> list[AcceptedSubmission]:
+    """The results that could be what a lost submission created: same agent, same scenarios, not before it was sent.
+
+    `slack` allows for the two clocks differing. Exactly one result may be adopted; more are ambiguous.
+    """
+    if submission.sent_at is None:
+        return []
+    earliest = submission.sent_at - slack
+    wanted = sorted(submission.scenario_ids)
+    return [
+        result
+        for result in results
+        if result.cekura_result_id not in known_result_ids
+        and (result.created_at is None or result.created_at >= earliest)
+        and submission.cekura_agent_id in {None, result.cekura_agent_id}
+        and sorted(run.scenario_id or 0 for run in result.runs) == wanted
+    ]
