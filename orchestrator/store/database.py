@@ -1,0 +1,157 @@
+"""Opening the state: check before touching, migrate, one writer and read-only readers.
+
+The file is never overwritten: a damaged or newer one is refused with what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+from orchestrator.domain.errors import InvalidSettings, StateUnusable
+from orchestrator.store.lock import DrivingLock
+from orchestrator.store.migration import migrate
+from orchestrator.store.writer import Writer
+
+T = TypeVar("T")
+BUSY_SECONDS: Final = 30.0
+READERS: Final = 2
+
+
+class Store:
+    """The open state. A driving store holds the lock that one process may hold; others read, and may ask to cancel."""
+
+    def __init__(self, *, path: Path, lock: DrivingLock | None, writing: Engine, reading: Engine) -> None:
+        self.path = path
+        self._lock = lock
+        self._writing = writing
+        self._reading = reading
+        self._writer = Writer(writing)
+        self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="orchestrator-reader")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a unit of work; its value is returned after COMMIT. StateUnusable when the disk refuses."""
+        return await self._writer.write(work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a query on a read-only connection."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self._reading.connect() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        """Finish writing, close every connection, give the lock back."""
+        self._writer.close()
+        self._readers.shutdown()
+        self._writing.dispose()
+        self._reading.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def open_store(database_url: str, *, driving: str | None) -> Store:
+    """Open (and create) the state at `database_url`; `driving` names the command that takes the driving lock.
+
+    Conflict when another process drives; StateUnusable when the file is damaged, newer, or not writable.
+    """
+    path = sqlite_path(database_url)
+    _make_folder(path)
+    lock = DrivingLock.take(path, command=driving) if driving else None
+    try:
+        writing = _writing_engine(path)
+        _check(path)
+        migrate(writing)
+        return Store(path=path, lock=lock, writing=writing, reading=_reading_engine(path))
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+def sqlite_path(database_url: str) -> Path:
+    """The file behind an SQLite URL; InvalidSettings for anything else."""
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise InvalidSettings(
+            "ORCHESTRATOR_DATABASE_URL: this version keeps its state in an SQLite file",
+            next_step="Use sqlite:///PATH, or leave it unset for .orchestrator/state.db.",
+        )
+    return Path(url.database).absolute()
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(
+            path, error.strerror or str(error), "Choose a writable place in ORCHESTRATOR_DATABASE_URL."
+        ) from error
+
+
+def _check(path: Path) -> None:
+    """Refuse a damaged file before anything could write to it."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=BUSY_SECONDS)
+    try:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, str(error), DAMAGED) from error
+    finally:
+        connection.close()
+    if verdict != ("ok",):
+        raise _unusable(path, f"damaged: {verdict[0]}", DAMAGED)
+
+
+DAMAGED: Final = (
+    "Move the file aside and restore a backup, or start with a fresh one and run `orchestrator gc`: it finds what can "
+    "be proven ours by its mark."
+)
+
+
+def _unusable(path: Path, what: str, next_step: str) -> StateUnusable:
+    error = StateUnusable(f"{path}: {what}")
+    error.next_step = next_step
+    return error
+
+
+def _writing_engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.DatabaseError as error:
+            raise _unusable(path, str(error), DAMAGED) from error
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # Deferred transactions that read and then write fail with "database is locked" under contention.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///file:{path}?mode=ro&uri=true", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute("PRAGMA query_only=ON")
+
+    return engine

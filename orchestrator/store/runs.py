@@ -1,0 +1,86 @@
+"""Statements on runs; each write is a compare-and-swap on the status the caller believed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.run import Run, RunStatus
+from orchestrator.domain.verdict import Outcome
+from orchestrator.store.tables import runs
+
+
+def record_planned(connection: Connection, planned: Sequence[Run]) -> None:
+    """Insert runs."""
+    if planned:
+        connection.execute(insert(runs), [_values(run) for run in planned])
+
+
+def record_run(connection: Connection, run: Run, *, believed: Run) -> bool:
+    """Write `run` if the row is still as `believed` (status and attempt); False when somebody was faster."""
+    swapped = connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run.run_id, runs.c.status == believed.status.value, runs.c.attempt == believed.attempt)
+        .values(**_values(run))
+    )
+    return swapped.rowcount == 1
+
+
+def list_runs(connection: Connection, batch_id: str) -> list[Run]:
+    """All runs of a batch in order."""
+    query = select(runs).where(runs.c.batch_id == batch_id).order_by(runs.c.index)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def get_run(connection: Connection, run_id: str) -> Run:
+    """One run; NotFound names it."""
+    row = connection.execute(select(runs).where(runs.c.run_id == run_id)).one_or_none()
+    if row is None:
+        error = NotFound(f"no run {run_id} in this state")
+        error.next_step = "`orchestrator runs list BATCH` shows a batch's runs."
+        raise error
+    return _run(row)
+
+
+def _values(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "batch_id": run.batch_id,
+        "index": run.index,
+        "scenario_id": run.scenario_id,
+        "scenario_position": run.scenario_position,
+        "status": run.status.value,
+        "outcome": run.outcome.value if run.outcome else None,
+        "reason": run.reason,
+        "attempt": run.attempt,
+        "retries_used": run.retries_used,
+        "nonce": run.nonce,
+        "cekura_run_id": run.cekura_run_id,
+        "cekura_result_id": run.cekura_result_id,
+        "refused_since": run.refused_since,
+        "timeline": {status: at.isoformat() for status, at in run.timeline.items()},
+    }
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        run_id=row.run_id,
+        batch_id=row.batch_id,
+        index=row._mapping["index"],  # noqa: SLF001  `row.index` is a tuple's method; this is the documented way
+        scenario_id=row.scenario_id,
+        scenario_position=row.scenario_position,
+        status=RunStatus(row.status),
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        reason=row.reason,
+        attempt=row.attempt,
+        retries_used=row.retries_used,
+        nonce=row.nonce,
+        cekura_run_id=row.cekura_run_id,
+        cekura_result_id=row.cekura_result_id,
+        refused_since=row.refused_since,
+        timeline={status: datetime.fromisoformat(at) for status, at in row.timeline.items()},
+    )

@@ -1,0 +1,86 @@
+"""Statements on submissions: `intent` -> `sent` is a committed compare-and-swap before the one POST."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from orchestrator.domain.submission import Submission, SubmissionStatus
+from orchestrator.store import sessions
+from orchestrator.store.tables import submissions
+
+
+def record_intent(connection: Connection, submission: Submission, nonces: Sequence[str]) -> bool:
+    """Insert a submission and give it its sessions, as one unit; False (and no row) if one of them is not free."""
+    connection.execute(
+        insert(submissions).values(
+            submission_id=submission.submission_id,
+            batch_id=submission.batch_id,
+            status=submission.status.value,
+            intended_at=submission.intended_at,
+            cekura_agent_id=submission.cekura_agent_id,
+            scenario_ids=list(submission.scenario_ids),
+            note="",
+        )
+    )
+    if sessions.attach_submission(connection, nonces, submission.submission_id):
+        return True
+    record_settled(connection, submission.submission_id, SubmissionStatus.REFUSED, note="a session was no longer free")
+    return False
+
+
+def record_sent(connection: Connection, submission_id: str, *, at: datetime) -> bool:
+    """Take the one permission to POST; False if it was taken before."""
+    swapped = connection.execute(
+        update(submissions)
+        .where(submissions.c.submission_id == submission_id, submissions.c.status == SubmissionStatus.INTENT.value)
+        .values(status=SubmissionStatus.SENT.value, sent_at=at)
+    )
+    return swapped.rowcount == 1
+
+
+def record_settled(
+    connection: Connection,
+    submission_id: str,
+    status: SubmissionStatus,
+    *,
+    cekura_result_id: int | None = None,
+    note: str = "",
+) -> None:
+    """Note what became of a submission; one that certainly did not act gives its sessions back."""
+    connection.execute(
+        update(submissions)
+        .where(submissions.c.submission_id == submission_id)
+        .values(status=status.value, cekura_result_id=cekura_result_id, note=note)
+    )
+    if status is SubmissionStatus.REFUSED:
+        sessions.detach_submission(connection, submission_id)
+
+
+def list_submissions(connection: Connection, batch_id: str) -> list[Submission]:
+    """All submissions of a batch, oldest first."""
+    query = select(submissions).where(submissions.c.batch_id == batch_id).order_by(submissions.c.intended_at)
+    return [_submission(row) for row in connection.execute(query)]
+
+
+def known_result_ids(connection: Connection) -> frozenset[int]:
+    """Every Cekura result that a row holds, of any batch."""
+    rows = connection.execute(select(submissions.c.cekura_result_id).where(submissions.c.cekura_result_id.is_not(None)))
+    return frozenset(row.cekura_result_id for row in rows)
+
+
+def _submission(row: Row[Any]) -> Submission:
+    return Submission(
+        submission_id=row.submission_id,
+        batch_id=row.batch_id,
+        status=SubmissionStatus(row.status),
+        intended_at=row.intended_at,
+        cekura_agent_id=row.cekura_agent_id,
+        scenario_ids=tuple(row.scenario_ids),
+        sent_at=row.sent_at,
+        cekura_result_id=row.cekura_result_id,
+        note=row.note,
+    )
