@@ -25,9 +25,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from orchestrator.clients.room import parse_room_url
+from orchestrator.domain.errors import RemoteProtocolError
 from orchestrator.domain.secret import MASK, MeetingToken
 
 PROTOCOL: Final = 1
+DAILY_HOSTS: Final = "https://api.daily.co/v1"  # daily-python asks here whatever host a URL names: no stand-in serves
 USER_NAME: Final = "orchestrator-probe"
 USER_ID_LIMIT: Final = 36  # characters, Daily's meeting-token documentation
 LISTEN_SECONDS: Final = 5.0
@@ -100,7 +103,7 @@ async def probe_room(
         "listen": listen,
         "ask_ready": ask_ready,
     }
-    killed = await _visit(command, order, sighting, deadline)
+    killed = _can_be_joined(room_url, sighting) and await _visit(command, order, sighting, deadline)
     return ProbeReport(
         room_url=room_url,
         joined=sighting.joined,
@@ -211,6 +214,16 @@ class Sighting:
     def _part(self, participant_id: str) -> None:
         if participant_id in self.participants:
             self.participants[participant_id] = replace(self.participants[participant_id], left=True)
+
+
+def _can_be_joined(room_url: str, sighting: Sighting) -> bool:
+    """Judge the URL before a process is started for it: daily-python takes 19 s to fail at some bad ones."""
+    try:
+        parse_room_url(room_url, daily_api_url=DAILY_HOSTS)
+    except RemoteProtocolError as error:
+        sighting.trouble(f"{error.detail}; a probe can only join rooms on Daily's own hosts, not a sandbox's")
+        return False
+    return True
 
 
 async def _visit(command: Sequence[str], order: Mapping[str, Any], sighting: Sighting, deadline: float) -> bool:
