@@ -1,0 +1,114 @@
+"""The world: what lives, what leaked, who was called twice, what was cut short, and what all of it cost.
+
+The strongest assertion a test can make is about this document. Neither keys nor meeting tokens are in it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.sandbox.cekura import Cekura
+from orchestrator.sandbox.clock import SandboxClock, iso
+from orchestrator.sandbox.daily import Daily
+from orchestrator.sandbox.edge import Edge
+from orchestrator.sandbox.faults import Faults
+from orchestrator.sandbox.rooms import Room
+from orchestrator.sandbox.routes_cekura import CekuraRoutes
+from orchestrator.sandbox.sessions import Session, Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything the sandbox holds, to be looked at."""
+
+    clock: SandboxClock
+    faults: Faults
+    daily: Daily
+    sessions: Sessions
+    cekura: Cekura
+    submissions: CekuraRoutes
+    edge: Edge
+
+    def document(self) -> dict[str, Any]:
+        """The world as JSON. Seconds of money are the remotes' seconds: real ones times the speed."""
+        now = self.clock.now()
+        sessions = list(self.sessions.all.values())
+        return {
+            "now": iso(now),
+            "speed": self.clock.speed,
+            "sessions": {
+                "started": len(sessions),
+                "alive": [self._session(session) for session in self.sessions.alive.values()],
+                "ended": len(sessions) - len(self.sessions.alive),
+            },
+            "rooms": self._rooms(),
+            "starts": self.edge.requests["start"],
+            "submits": self.submissions.submits,
+            "submitted": self.submissions.submitted,
+            "submitted_twice": [url for url, count in self.submissions.submitted.items() if count > 1],
+            "cut_short": self.cekura.cut_short,
+            "calls": {
+                "total": self.cekura.calls_total,
+                "active": len(self.cekura.talking),
+                "peak": self.cekura.peak_talking,
+                "peak_alive_sessions": self.sessions.peak_alive,
+            },
+            "leaked": self._leaked(),
+            "idle_seconds": round(self.clock.speed * sum(session.idled(now) for session in sessions), 1),
+            "paid_seconds": round(self.clock.speed * sum(session.lived(now) for session in sessions), 1),
+            "requests": dict(self.edge.requests),
+            "poll_ids": self.submissions.polled_ids,
+            "faults_armed": self.faults.armed(),
+            "faults_fired": dict(self.faults.fired),
+            "attending_after_ejection": self._attending_after_ejection(),
+        }
+
+    def page(self) -> str:
+        """The same as a page that refreshes itself."""
+        text = html.escape(json.dumps(self.document(), indent=2))
+        head = '<meta charset="utf-8"><meta http-equiv="refresh" content="1"><title>Sandbox world</title>'
+        return f"<!DOCTYPE html><html><head>{head}</head><body><h1>Sandbox world</h1><pre>{text}</pre></body></html>"
+
+    def _rooms(self) -> dict[str, Any]:
+        domains = self.daily.domains
+        return {
+            "created": sum(domain.created for domain in domains),
+            "alive": [self._room(room) for domain in domains for room in domain.living()],
+            "deleted": sum(domain.deleted for domain in domains),
+            "expired": sum(domain.expired_count for domain in domains),
+        }
+
+    def _leaked(self) -> dict[str, Any]:
+        rooms = [room for domain in self.daily.domains for room in domain.living()]
+        return {
+            "sessions": [
+                self._session(session)
+                for session in self.sessions.alive.values()
+                if session.room is None or session.room.url not in self.cekura.coming_by_room
+            ],
+            "rooms": [self._room(room) for room in rooms if room.url not in self.cekura.coming_by_room],
+        }
+
+    def _attending_after_ejection(self) -> list[dict[str, Any]]:
+        return [
+            {"room": room.name, "user_id": participant.user_id, "user_name": participant.user_name}
+            for domain in self.daily.domains
+            for room in domain.living()
+            for participant in room.present()
+            if participant.came_back
+        ]
+
+    def _session(self, session: Session) -> dict[str, Any]:
+        coming = session.room is not None and session.room.url in self.cekura.coming_by_room
+        return {
+            "id": session.id,
+            "url": session.room.url if session.room else None,
+            "created_at": iso(session.created_at),
+            "why": f"{session.kind} session of {session.agent}; {'a call is coming' if coming else 'no call coming'}",
+        }
+
+    def _room(self, room: Room) -> dict[str, Any]:
+        return {"id": room.id, "url": room.url, "created_at": iso(room.created_at), "why": room.why}
