@@ -1,0 +1,233 @@
+"""Cekura: submit rooms, watch runs, end calls.
+
+Sources: Cekura's OpenAPI (August 2026) and its published guides. Paths end in a slash (without it a POST is redirected
+and loses its body). Actions are v1, reads are v2: the v1 reads are deprecated. No idempotency key exists, so a
+submission is never repeated; Cekura's own SDK re-sends it on a timeout, which is why this client stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from orchestrator.clients.cekura_run import accepted_submission, call_observation
+from orchestrator.clients.http import AnswerTooLarge, RemoteHttp
+from orchestrator.clients.pace import Pace
+from orchestrator.clients.refusal import Dialect
+from orchestrator.clients.wire import number, record_of, whole_number
+from orchestrator.clock import Clock
+from orchestrator.domain.errors import InvalidSettings, RemoteAuthFailed, RemoteNotFound
+from orchestrator.domain.observation import AcceptedSubmission, Billing, CallObservation, SubmittedRoom
+from orchestrator.settings import Settings
+
+REMOTE: Final = "Cekura"
+V1: Final = "/test_framework/v1"
+V2: Final = "/test_framework/v2"
+IDS_PER_REQUEST: Final = 200
+LONGEST_ID_LIST: Final = 1800  # characters: what proxies take in a URL, less the rest of ours
+PAGE: Final = 50
+MOST_PAGES: Final = 20
+LONGEST_NAME: Final = 255
+REQUESTS_PER_SECOND: Final = 10.0  # limits exist per plan and are not published; this is our own restraint
+
+KEY_ADVICE: Final = (
+    "CEKURA_API_KEY must be an API key of the organisation or project that owns the agent and scenarios."
+)
+BILLING_ADVICE: Final = (
+    "A project's key may not read billing (an organisation's may): the plan's limits.calls decides then."
+)
+DIALECT: Final = Dialect(
+    key_advice=KEY_ADVICE,
+    missing_advice="Check the id, and that CEKURA_API_KEY belongs to the organisation that owns it.",
+    address_advice="Check CEKURA_API_URL and the network, then try again.",
+    lookup_advice="Calls may have been placed: look in Cekura's results, never submit again.",
+)
+
+
+class CekuraClient:
+    """Cekura under one key."""
+
+    ids_per_request: int = IDS_PER_REQUEST
+
+    def __init__(self, http: RemoteHttp, *, dashboard_url: str | None = None, project_id: str | None = None) -> None:
+        self._http = http
+        self._dashboard_url = dashboard_url
+        self._project_id = project_id
+
+    @classmethod
+    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0) -> CekuraClient:
+        """The client that `settings` describes; InvalidSettings without CEKURA_API_KEY."""
+        if settings.cekura_api_key is None:
+            raise InvalidSettings(f"CEKURA_API_KEY is missing. {KEY_ADVICE}")
+        http = RemoteHttp(
+            remote=REMOTE,
+            base_url=settings.cekura_api_url,
+            headers={"X-CEKURA-API-KEY": settings.cekura_api_key.reveal()},
+            clock=clock,
+            pace=Pace(rate=REQUESTS_PER_SECOND * pace_scale, burst=10),
+            dialect=DIALECT,
+        )
+        return cls(http, dashboard_url=settings.cekura_dashboard_url, project_id=settings.cekura_project_id)
+
+    def __repr__(self) -> str:
+        return f"CekuraClient({self._http!r})"
+
+    async def submit(
+        self,
+        *,
+        cekura_agent_id: int | None,
+        mock_tool_names: tuple[str, ...] | None,
+        rooms: Sequence[SubmittedRoom],
+    ) -> AcceptedSubmission:
+        """Have one call placed in each room; costs credits from the moment it is accepted.
+
+        Never repeated; a lost answer is OutcomeUnknown and is looked up with `list_results`. The answer names
+        scenarios, never rooms, and may hold fewer runs than were submitted. The caller tears the rooms down.
+        """
+        body: dict[str, Any] = {"scenarios": [_element(room) for room in rooms]}
+        if cekura_agent_id is not None:
+            body["agent"] = cekura_agent_id
+        if mock_tool_names is not None:
+            body["mock_tool_names"] = list(mock_tool_names)
+        answer = await self._http.act(
+            "POST",
+            f"{V1}/scenarios/run_scenarios_pipecat/",
+            operation="submit",
+            json=body,
+            secrets=tuple(room.meeting_token.reveal() for room in rooms if room.meeting_token),
+        )
+        accepted = accepted_submission(answer.record())
+        if accepted is None:
+            raise answer.broken("a submission was answered without the id of its result")
+        return accepted
+
+    async def get_runs(self, ids: Sequence[int]) -> list[CallObservation]:
+        """What Cekura shows of these runs, in no order; may be repeated. A missing id is unknown, not done.
+
+        One request per `ids_per_request` ids, fewer where their digits would make the URL too long.
+        """
+        found: dict[int, CallObservation] = {}
+        for chunk in split_ids(ids):
+            found.update({run.cekura_run_id: run for run in await self._runs(chunk)})
+        return [found[run_id] for run_id in dict.fromkeys(ids) if run_id in found]
+
+    async def get_result(self, result_id: int) -> AcceptedSubmission:
+        """One result with its runs; may be repeated."""
+        answer = await self._http.read("GET", f"{V2}/results/{result_id:d}/", operation="get_result")
+        result = accepted_submission(answer.record())
+        if result is None:
+            raise answer.broken("a result without an id")
+        return result
+
+    async def list_results(self, *, cekura_agent_id: int | None, since: datetime) -> list[AcceptedSubmission]:
+        """Results created at `since` or later, newest first; may be repeated. At most 1000 are looked through.
+
+        A result without a readable time of creation is kept: whoever matches it decides.
+        """
+        found: dict[int, AcceptedSubmission] = {}
+        for page in range(1, MOST_PAGES + 1):
+            results, more = await self._results_page(cekura_agent_id, page)
+            fresh = [result for result in results if result.created_at is None or result.created_at >= since]
+            found.update({result.cekura_result_id: result for result in fresh})
+            if not more or not fresh:
+                break
+        return sorted(found.values(), key=_newest_first)
+
+    async def rename_result(self, result_id: int, name: str) -> None:
+        """Label a result (255 characters); may be repeated."""
+        path = f"{V2}/results/{result_id:d}/"
+        await self._http.read("PATCH", path, operation="rename_result", json={"name": name[:LONGEST_NAME]})
+
+    async def end_call(self, run_id: int) -> None:
+        """End one run's call; may be repeated. RemoteNotFound: it knows no such run. The room stays ours to delete."""
+        await self._http.read("POST", f"{V1}/runs/{run_id:d}/end_call/", operation="end_call")
+
+    async def end_calls(self, result_id: int) -> None:
+        """End every call of a result; may be repeated. The rooms stay ours to delete."""
+        await self._http.read("POST", f"{V1}/results/{result_id:d}/end_calls/", operation="end_calls")
+
+    async def billing(self) -> Billing:
+        """Credits left and the plan's ceiling of parallel calls; may be repeated.
+
+        RemoteAuthFailed with status 403: the key is a project's, which may not ask.
+        """
+        try:
+            answer = await self._http.read("GET", "/test_framework/billing/info/", operation="billing")
+        except RemoteAuthFailed as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                error.next_step = BILLING_ADVICE
+            raise
+        body = answer.record()
+        pack = record_of(record_of(body.get("subscription_status")).get("pack"))
+        return Billing(
+            credits_remaining=number(body.get("credits_remaining")),
+            calls_limit=whole_number(pack.get("max_concurrent_runs_limit")),
+        )
+
+    def result_url(self, result_id: int) -> str | None:
+        """Where a person looks at a result; None without CEKURA_PROJECT_ID, which the address needs."""
+        if not self._dashboard_url or not self._project_id:
+            return None
+        return f"{self._dashboard_url.rstrip('/')}/{self._project_id}/results/{result_id:d}"
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _runs(self, ids: tuple[int, ...]) -> list[CallObservation]:
+        # Put together by hand: quoted commas would take three characters each.
+        path = f"{V2}/runs/bulk/?run_ids={','.join(map(str, ids))}"
+        try:
+            answer = await self._http.read("GET", path, operation="get_runs")
+        except AnswerTooLarge:
+            # Each run carries its whole transcript: ask for half as many at a time.
+            if len(ids) == 1:
+                raise
+            middle = len(ids) // 2
+            return await self._runs(ids[:middle]) + await self._runs(ids[middle:])
+        runs = [call_observation(record_of(item)) for item in answer.records()]
+        return [run for run in runs if run is not None and run.cekura_run_id in ids]
+
+    async def _results_page(self, agent_id: int | None, page: int) -> tuple[list[AcceptedSubmission], bool]:
+        params: dict[str, str | int] = {"page": page, "page_size": PAGE}
+        if agent_id is not None:
+            params["agent_id"] = agent_id
+        try:
+            answer = await self._http.read("GET", f"{V2}/results/", operation="list_results", params=params)
+        except RemoteNotFound:
+            if page == 1:
+                raise
+            return [], False  # the list shrank meanwhile: its framework answers 404 past the last page
+        results = [accepted_submission(record_of(item)) for item in answer.array("results")]
+        return [result for result in results if result is not None], bool(answer.record().get("next"))
+
+
+def split_ids(ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """The ids of each bulk request: at most 200, and at most 1800 characters of URL; repeated ids go once."""
+    chunk: list[int] = []
+    length = 0
+    for run_id in dict.fromkeys(ids):
+        size = len(str(run_id)) + 1
+        if chunk and (len(chunk) >= IDS_PER_REQUEST or length + size > LONGEST_ID_LIST):
+            yield tuple(chunk)
+            chunk, length = [], 0
+        chunk.append(run_id)
+        length += size
+    if chunk:
+        yield tuple(chunk)
+
+
+def _element(room: SubmittedRoom) -> dict[str, Any]:
+    element: dict[str, Any] = {"scenario": room.scenario_id, "pipecat_room_url": room.room_url}
+    if room.meeting_token:
+        element["pipecat_token"] = room.meeting_token.reveal()
+    if room.has_data_message:
+        element["publish_data_message"] = room.publish_data_message
+    return element
+
+
+def _newest_first(result: AcceptedSubmission) -> tuple[float, int]:
+    created = result.created_at.timestamp() if result.created_at is not None else float("inf")
+    return (-created, -result.cekura_result_id)

@@ -1,0 +1,325 @@
+"""One door per remote and key: bounded, paced requests whose every ending is a value or an error of ours.
+
+Two kinds of call. `read` may be repeated (it changes nothing, or doing it twice is doing it once): any failure on the
+way is RemoteUnavailable. `act` costs money or cannot be repeated: only a connection that was never made is
+RemoteUnavailable; whatever fails after the request may have been sent is OutcomeUnknown.
+
+No redirect is followed: a redirected POST loses its body, and a key must not travel to another host. TLS verification
+is never switched off. Causes are dropped (`from None`): httpx's errors hold the request, and that holds the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from orchestrator.clients.address import checked_base_url, is_loopback
+from orchestrator.clients.pace import Pace
+from orchestrator.clients.refusal import Dialect, error_for, plain, read_refusal, retry_after_seconds
+from orchestrator.clock import Clock
+from orchestrator.domain.errors import (
+    InvalidSettings,
+    OutcomeUnknown,
+    RemoteBusy,
+    RemoteError,
+    RemoteProtocolError,
+    RemoteUnavailable,
+)
+from orchestrator.domain.secret import MASK
+
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+READ_TIMEOUT: Final = 30.0
+ACT_TIMEOUT: Final = 120.0  # a big submission takes Cekura longer than its SDK's 30 s (cekura.md 3.3)
+CONNECT_TIMEOUT: Final = 10.0
+ANSWER_LIMIT: Final = 16 * 2**20
+REFUSAL_LIMIT: Final = 64 * 2**10  # bytes of an error body worth reading
+SHORTEST_SECRET: Final = 4  # characters; anything shorter would mask ordinary words
+NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+PLAIN_DIALECT: Final = Dialect()
+
+
+class AnswerTooLarge(RemoteProtocolError):
+    """The answer to a harmless call passed the size limit; asking for less may help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request in flight: whom we ask what, and what a failure of it would mean."""
+
+    remote: str
+    operation: str
+    paid: bool
+    dialect: Dialect = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+    def never_sent(self, detail: str) -> RemoteUnavailable:
+        """The remote certainly saw nothing."""
+        return RemoteUnavailable(
+            remote=self.remote, operation=self.operation, detail=detail, next_step=self.dialect.address_advice
+        )
+
+    def lost(self, detail: str, *, status: int | None = None) -> RemoteError:
+        """The answer did not arrive whole."""
+        if not self.paid:
+            return self.never_sent(detail)
+        return self._unknown(detail, status)
+
+    def broken(self, detail: str, *, status: int | None = None) -> RemoteError:
+        """The answer arrived and breaks the remote's contract."""
+        if self.paid:
+            return self._unknown(detail, status)
+        return RemoteProtocolError(
+            remote=self.remote,
+            operation=self.operation,
+            detail=detail,
+            status=status,
+            next_step=self.dialect.address_advice,
+        )
+
+    def too_large(self, limit: int) -> RemoteError:
+        """The answer passed the size limit."""
+        detail = f"the answer is larger than {limit} bytes"
+        if self.paid:
+            return self._unknown(detail, None)
+        return AnswerTooLarge(remote=self.remote, operation=self.operation, detail=detail)
+
+    def _unknown(self, detail: str, status: int | None) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            remote=self.remote,
+            operation=self.operation,
+            detail=detail,
+            status=status,
+            next_step=self.dialect.lookup_advice,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer with its whole body; reading it as the wrong shape raises what its call says that means."""
+
+    call: Call
+    status: int
+    content: bytes = field(repr=False)
+    retry_after: float | None = None
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            raise self.broken("the answer is not JSON") from None
+
+    def record(self) -> Mapping[str, Any]:
+        """The body as a JSON object."""
+        body = self.json()
+        if not isinstance(body, dict):
+            raise self.broken("the answer is not a JSON object")
+        return body
+
+    def records(self) -> list[Any]:
+        """The body as a JSON array."""
+        body = self.json()
+        if not isinstance(body, list):
+            raise self.broken("the answer is not a JSON array")
+        return body
+
+    def array(self, name: str) -> list[Any]:
+        """The array under `name` of a JSON object; its absence is never read as "none"."""
+        found = self.record().get(name)
+        if not isinstance(found, list):
+            raise self.broken(f"the answer holds no list of {name}")
+        return found
+
+    def broken(self, detail: str) -> RemoteError:
+        """What to raise where the body breaks the remote's contract."""
+        return self.call.broken(plain(detail, secrets=self.call.secrets), status=self.status)
+
+    def error(self) -> RemoteError:
+        """What to raise for a status other than 2xx."""
+        return error_for(
+            remote=self.call.remote,
+            operation=self.call.operation,
+            dialect=self.call.dialect,
+            status=self.status,
+            refusal=read_refusal(self.content, status=self.status, secrets=self.call.secrets),
+            paid=self.call.paid,
+            retry_after=self.retry_after,
+        )
+
+
+class RemoteHttp:
+    """One remote under one key; `headers` are sent with every request and never shown."""
+
+    def __init__(
+        self,
+        *,
+        remote: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        clock: Clock,
+        pace: Pace | None = None,
+        dialect: Dialect = PLAIN_DIALECT,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        answer_limit: int = ANSWER_LIMIT,
+        plain_http: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.remote = remote
+        self.base_url = checked_base_url(base_url, remote=remote, plain_http=plain_http and not headers)
+        self._pace = pace
+        self._clock = clock
+        self._dialect = dialect
+        self._connect_timeout = connect_timeout
+        self._answer_limit = answer_limit
+        self._secrets = _secrets_of(_checked_headers(headers, remote=remote))
+        self._client = httpx.AsyncClient(
+            headers=dict(headers),
+            follow_redirects=False,
+            # A proxy of the environment must not carry what stays on this machine.
+            trust_env=not is_loopback(urlsplit(self.base_url).hostname or ""),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=5.0),
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"RemoteHttp(remote={self.remote!r}, base_url={self.base_url!r}, headers={MASK!r})"
+
+    async def read(
+        self,
+        method: Method,
+        path: str,
+        *,
+        operation: str,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        timeout: float = READ_TIMEOUT,  # noqa: ASYNC109  httpx's own timeouts need the number
+        pace: Pace | None = None,
+        accept: frozenset[int] = frozenset(),
+    ) -> Answer:
+        """Ask something that may be asked again: a lost answer means nothing, so it is RemoteUnavailable.
+
+        `accept`: statuses outside 2xx to hand back instead of raising. `timeout` is in seconds, pacing not counted.
+        """
+        request = self._client.build_request(method, self.base_url + path, params=params, json=json)
+        return await self._send(request, self._call(operation, paid=False), timeout, pace, accept)
+
+    async def act(
+        self,
+        method: Method,
+        path: str,
+        *,
+        operation: str,
+        json: Any = None,
+        timeout: float = ACT_TIMEOUT,  # noqa: ASYNC109  httpx's own timeouts need the number
+        pace: Pace | None = None,
+        secrets: tuple[str, ...] = (),
+    ) -> Answer:
+        """Do something that must not be done twice: a lost answer is OutcomeUnknown, looked up and never repeated.
+
+        `secrets`: what the body holds that no message may repeat, were the remote to echo it.
+        """
+        request = self._client.build_request(method, self.base_url + path, json=json)
+        call = self._call(operation, paid=True, secrets=secrets)
+        return await self._send(request, call, timeout, pace, frozenset())
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _call(self, operation: str, *, paid: bool, secrets: tuple[str, ...] = ()) -> Call:
+        hidden = self._secrets + secrets
+        return Call(remote=self.remote, operation=operation, paid=paid, dialect=self._dialect, secrets=hidden)
+
+    async def _send(
+        self, request: httpx.Request, call: Call, seconds: float, pace: Pace | None, accept: frozenset[int]
+    ) -> Answer:
+        bucket = pace or self._pace
+        if bucket is not None:
+            await bucket.wait(self._clock)
+        answer = await self._exchange(request, call, seconds)
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status in accept:
+            return answer
+        error = answer.error()
+        if bucket is not None and isinstance(error, RemoteBusy) and not error.capacity and error.retry_after:
+            bucket.hold(self._clock, error.retry_after)
+        raise error
+
+    async def _exchange(self, request: httpx.Request, call: Call, seconds: float) -> Answer:
+        connect = min(self._connect_timeout, seconds)
+        limits = httpx.Timeout(seconds, connect=connect, pool=connect)
+        request.extensions["timeout"] = limits.as_dict()
+        try:
+            # httpx limits each wait, not their sum: a server that drips bytes is cut off here.
+            async with asyncio.timeout(seconds + 2 * connect):
+                return await self._answer(request, call)
+        except NEVER_SENT as error:
+            raise call.never_sent(_why_unreachable(error)) from None
+        except httpx.TimeoutException:
+            raise call.lost(f"no whole answer within {seconds:g} s") from None
+        except TimeoutError:
+            raise call.lost(f"no whole answer within {seconds + 2 * connect:g} s") from None
+        except httpx.RequestError as error:
+            raise call.lost(f"the connection broke before the whole answer arrived ({type(error).__name__})") from None
+
+    async def _answer(self, request: httpx.Request, call: Call) -> Answer:
+        response = await self._client.send(request, stream=True)
+        try:
+            content = await self._body(response, call)
+        finally:
+            await response.aclose()
+        wait = retry_after_seconds(response.headers.get("retry-after"), now=self._clock.now())
+        return Answer(call=call, status=response.status_code, content=content, retry_after=wait)
+
+    async def _body(self, response: httpx.Response, call: Call) -> bytes:
+        if response.is_success:
+            return await _whole(response, call, self._answer_limit)
+        return await _beginning(response, REFUSAL_LIMIT)
+
+
+async def _whole(response: httpx.Response, call: Call, limit: int) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > limit:
+            raise call.too_large(limit)
+    return bytes(content)
+
+
+async def _beginning(response: httpx.Response, limit: int) -> bytes:
+    """The first bytes of an error body: its status already stands, so a broken body changes nothing."""
+    content = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) >= limit:
+                break
+    except httpx.RequestError:
+        pass
+    return bytes(content[:limit])
+
+
+def _why_unreachable(error: Exception) -> str:
+    reason = plain(str(error), limit=120)
+    return f"no connection ({reason})" if reason else "no connection"
+
+
+def _checked_headers(headers: Mapping[str, str], *, remote: str) -> Mapping[str, str]:
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            # Said without the value: the HTTP library's own complaint would quote the key.
+            raise InvalidSettings(f"{remote}: the key sent as {name} holds a line break or a letter that no key has")
+    return headers
+
+
+def _secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What must never be repeated in a message, longest first: each header's value and its last word."""
+    found = {part for value in headers.values() for part in (value, value.split(" ")[-1])}
+    return tuple(sorted((part for part in found if len(part) >= SHORTEST_SECRET), key=len, reverse=True))

@@ -1,0 +1,227 @@
+"""Pipecat Cloud: the public key starts sessions, the private key reads and stops them.
+
+Source: Pipecat Cloud's REST reference (OpenAPI, August 2026). No idempotency key exists, so a start is never repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from orchestrator.clients.address import segment
+from orchestrator.clients.http import Answer, RemoteHttp
+from orchestrator.clients.pace import Pace
+from orchestrator.clients.refusal import Dialect
+from orchestrator.clients.start import start_payload, started_session
+from orchestrator.clients.wire import flag, moment, number, record_of, text_of, whole_number
+from orchestrator.clock import Clock
+from orchestrator.domain.errors import InvalidSettings, RemoteProtocolError
+from orchestrator.domain.observation import AgentRecord, SessionRecord, StartedSession, StartRequest
+from orchestrator.domain.secret import ApiKey
+from orchestrator.settings import Settings
+
+REMOTE: Final = "Pipecat Cloud"
+PAGE: Final = 100
+MOST_PAGES: Final = 100
+READS_PER_SECOND: Final = 10.0  # no limit is published; this is our own restraint
+GONE: Final = frozenset({HTTPStatus.NOT_FOUND.value})
+NEVER_STARTED: Final = frozenset({"ended_before_agent_start", "agent_start_timeout"})  # the SDK's endState words
+AT_CAPACITY: Final = "PCC-AGENT-AT-CAPACITY"
+
+PUBLIC_ADVICE: Final = (
+    "PIPECAT_CLOUD_API_KEY must be a public key (pk_...) of the organisation that deployed the agent:"
+    " it starts sessions."
+)
+PRIVATE_ADVICE: Final = (
+    "PIPECAT_CLOUD_PRIVATE_KEY must be a private key (not the public pk_ one, not a personal access token):"
+    " it lists and stops sessions."
+)
+
+
+def _capacity(code: str) -> bool | None:
+    # The documented "429" body speaks of a rate limit, and is what a full agent gets too: nobody can tell.
+    return True if code == AT_CAPACITY else None
+
+
+PUBLIC: Final = Dialect(
+    key_advice=PUBLIC_ADVICE,
+    missing_advice="Check agent.name in the plan, and that PIPECAT_CLOUD_API_KEY belongs to the agent's organisation.",
+    address_advice="Check PIPECAT_API_HOST and the network, then try again.",
+    lookup_advice="A session may be running and billing: look for it in the agent's sessions, never start it again.",
+    capacity_of=_capacity,
+    auth_codes=frozenset({"PCC-1002"}),
+    code_advice={
+        "PCC-1001": "The deployment is not ready: check its status and its image pull secret at Pipecat Cloud.",
+        "PCC-1004": "The organisation has no billing details: add them at Pipecat Cloud.",
+    },
+)
+PRIVATE: Final = replace(
+    PUBLIC,
+    key_advice=PRIVATE_ADVICE,
+    missing_advice="Check agent.name and the session id; PIPECAT_CLOUD_PRIVATE_KEY may be another organisation's.",
+    capacity_of=lambda _code: False,
+)
+
+
+class PipecatCloudClient:
+    """One agent on Pipecat Cloud; without a private key its sessions can be started but neither seen nor stopped."""
+
+    def __init__(
+        self, *, public: RemoteHttp | None, private: RemoteHttp | None, daily_api_url: str, agent_name: str
+    ) -> None:
+        self.agent_name = agent_name
+        self._public = public
+        self._private = private
+        self._daily_api_url = daily_api_url
+        try:
+            self._agent = segment(agent_name)
+        except ValueError:
+            raise InvalidSettings(f"{agent_name!r} cannot be the name of an agent") from None
+
+    @classmethod
+    def open(cls, settings: Settings, *, agent_name: str, clock: Clock, pace_scale: float = 1.0) -> PipecatCloudClient:
+        """The client that `settings` describes; keys may be missing until a call needs them."""
+        pace = Pace(rate=READS_PER_SECOND * pace_scale, burst=10)
+        return cls(
+            public=_http(settings, settings.pipecat_public_key, dialect=PUBLIC, clock=clock, pace=None),
+            private=_http(settings, settings.pipecat_private_key, dialect=PRIVATE, clock=clock, pace=pace),
+            daily_api_url=settings.daily_api_url,
+            agent_name=agent_name,
+        )
+
+    def __repr__(self) -> str:
+        return f"PipecatCloudClient(agent_name={self.agent_name!r}, stoppable={self.stoppable})"
+
+    @property
+    def observable(self) -> bool:
+        """True when a private key lets us ask for a session's record."""
+        return self._private is not None
+
+    @property
+    def stoppable(self) -> bool:
+        """True when a private key lets us stop a session."""
+        return self._private is not None
+
+    async def start_session(self, request: StartRequest) -> StartedSession:
+        """Start one session with a Daily room of its own; it bills from here until it stops.
+
+        Never repeated. A lost answer (OutcomeUnknown) may have left a session and a room. The caller wrote its intent
+        before and tears down after.
+        """
+        if self._public is None:
+            raise InvalidSettings(f"PIPECAT_CLOUD_API_KEY is missing. {PUBLIC_ADVICE}")
+        answer = await self._public.act(
+            "POST", f"/v1/public/{self._agent}/start", operation="start_session", json=start_payload(request)
+        )
+        return started_session(answer, daily_api_url=self._daily_api_url)
+
+    async def get_session(self, session_id: str) -> SessionRecord:
+        """The record of one session; may be repeated, a lost answer means nothing. RemoteNotFound: it knows none."""
+        answer = await self._keyed().read("GET", self._path(session_id), operation="get_session")
+        found = _session(answer.record())
+        if found is None:
+            raise answer.broken("a session record without a sessionId")
+        return found
+
+    async def list_sessions(self, *, since: datetime | None = None, active_only: bool = False) -> list[SessionRecord]:
+        """Every session of the agent, created at `since` or later where given; may be repeated.
+
+        Pages through all of them: a session that begins meanwhile may be missed or come twice (twice is removed).
+        """
+        found: dict[str, SessionRecord] = {}
+        params: dict[str, str | int] = {"limit": PAGE, "status": "active" if active_only else "all"}
+        if since is not None:
+            params["startTime"] = int(since.timestamp())  # unix seconds; filtered again below, were it read otherwise
+        for page in range(MOST_PAGES):
+            answer = await self._list_page({**params, "offset": page * PAGE})
+            records = [_session(record_of(item)) for item in answer.array("sessions")]
+            found.update({record.session_id: record for record in records if record is not None})
+            if len(records) < PAGE and not _more(answer, seen=page * PAGE + len(records), got=len(records)):
+                return [record for record in found.values() if _since(record, since)]
+        raise RemoteProtocolError(
+            remote=REMOTE, operation="list_sessions", detail=f"its list did not end within {MOST_PAGES} pages"
+        )
+
+    async def stop_session(self, session_id: str) -> None:
+        """Stop a session at once; may be repeated, and a lost answer only means to ask again.
+
+        A 404 counts as gone already (what a stop of an ended session answers is documented nowhere: inference), so only
+        the session's record confirms the end.
+        """
+        await self._keyed().read("DELETE", self._path(session_id), operation="stop_session", accept=GONE)
+
+    async def get_agent(self) -> AgentRecord:
+        """The agent's readiness and size; may be repeated."""
+        answer = await self._keyed().read("GET", f"/v1/agents/{self._agent}", operation="get_agent")
+        return _agent(answer.record(), self.agent_name)
+
+    async def aclose(self) -> None:
+        """Close the connections of both keys."""
+        for door in (self._public, self._private):
+            if door is not None:
+                await door.aclose()
+
+    async def _list_page(self, params: dict[str, str | int]) -> Answer:
+        path = f"/v1/agents/{self._agent}/sessions"
+        return await self._keyed().read("GET", path, operation="list_sessions", params=params)
+
+    def _path(self, session_id: str) -> str:
+        return f"/v1/agents/{self._agent}/sessions/{segment(session_id)}"
+
+    def _keyed(self) -> RemoteHttp:
+        if self._private is None:
+            raise InvalidSettings(f"PIPECAT_CLOUD_PRIVATE_KEY is missing. {PRIVATE_ADVICE}")
+        return self._private
+
+
+def _http(
+    settings: Settings, key: ApiKey | None, *, dialect: Dialect, clock: Clock, pace: Pace | None
+) -> RemoteHttp | None:
+    if key is None:
+        return None
+    headers = {"Authorization": f"Bearer {key.reveal()}"}
+    return RemoteHttp(
+        remote=REMOTE, base_url=settings.pipecat_api_host, headers=headers, clock=clock, pace=pace, dialect=dialect
+    )
+
+
+def _more(answer: Answer, *, seen: int, got: int) -> bool:
+    """True where a short page is not the last: the remote may give fewer per page than we asked for."""
+    total = whole_number(answer.record().get("total_count"))
+    return got > 0 and total is not None and seen < total
+
+
+def _since(record: SessionRecord, since: datetime | None) -> bool:
+    return since is None or record.created_at is None or record.created_at >= since
+
+
+def _session(body: Any) -> SessionRecord | None:
+    session_id = text_of(body.get("sessionId"))
+    if not session_id:
+        return None
+    return SessionRecord(
+        session_id=session_id,
+        created_at=moment(body.get("createdAt")),
+        ended_at=moment(body.get("endedAt")),
+        bot_started=_bot_started(body),
+        completion=text_of(body.get("completionStatus")) or text_of(body.get("endState")) or None,
+    )
+
+
+def _bot_started(body: Any) -> bool | None:
+    if number(body.get("botStartSeconds")) is not None:
+        return True
+    return False if text_of(body.get("endState")) in NEVER_STARTED else None
+
+
+def _agent(body: Any, name: str) -> AgentRecord:
+    spec = record_of(record_of(record_of(body.get("deployment")).get("manifest")).get("spec"))
+    return AgentRecord(
+        name=text_of(body.get("name")) or name,
+        ready=flag(body.get("ready")),
+        active_sessions=whole_number(body.get("activeSessionCount")),
+        max_sessions=whole_number(record_of(body.get("autoScaling")).get("maxReplicas")),
+        max_session_seconds=number(spec.get("maxSessionDurationSeconds")),
+    )
