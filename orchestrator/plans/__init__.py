@@ -1,0 +1,63 @@
+"""Plans: what a person writes, read completely and checked completely before anything is started.
+
+    load_plan            a file, overrides and the environment -> LoadedPlan, or InvalidPlan with every problem
+    plan_document        a plan as JSON, to keep; plan_from_document reads it back on resume
+    render_run           one run's start body and data message
+    expand, estimate     the runs in order; time and money
+    room_seconds         how long each room must live
+    json_schema          the published schema
+
+Names are resolved when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from orchestrator.plans.document import plan_document, plan_from_document
+    from orchestrator.plans.estimation import Estimate, PlannedRun, estimate, expand
+    from orchestrator.plans.loading import LoadedPlan, load_plan, plan_from_text
+    from orchestrator.plans.rendering import RenderedRun, render_run
+    from orchestrator.plans.rooms import room_seconds
+    from orchestrator.plans.schema import json_schema
+
+__all__ = [
+    "Estimate",
+    "LoadedPlan",
+    "PlannedRun",
+    "RenderedRun",
+    "estimate",
+    "expand",
+    "json_schema",
+    "load_plan",
+    "plan_document",
+    "plan_from_document",
+    "plan_from_text",
+    "render_run",
+    "room_seconds",
+]
+
+_HOMES: Final = {
+    "Estimate": "estimation",
+    "LoadedPlan": "loading",
+    "PlannedRun": "estimation",
+    "RenderedRun": "rendering",
+    "estimate": "estimation",
+    "expand": "estimation",
+    "json_schema": "schema",
+    "load_plan": "loading",
+    "plan_document": "document",
+    "plan_from_document": "document",
+    "plan_from_text": "loading",
+    "render_run": "rendering",
+    "room_seconds": "rooms",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

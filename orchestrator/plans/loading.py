@@ -1,0 +1,195 @@
+"""From a plan file to a Plan, or to every problem it has: nothing is started on a plan that was not read to its end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from orchestrator.domain.errors import InvalidPlan, Problem
+from orchestrator.domain.plan import (
+    AgentKind,
+    AgentSpec,
+    Evidence,
+    Gate,
+    Limits,
+    Plan,
+    Readiness,
+    ScenarioSpec,
+    SlotRule,
+    Timeouts,
+    Timing,
+)
+from orchestrator.plans.document import digest_of, plan_document
+from orchestrator.plans.finding import Finding, dotted
+from orchestrator.plans.model import PlanFile, ScenarioEntry
+from orchestrator.plans.overrides import OPTION, Overridden, override
+from orchestrator.plans.refusals import shape_findings
+from orchestrator.plans.rules import plan_warnings, rule_findings
+from orchestrator.plans.source import SIZE_LIMIT, Source, parse
+
+DATA_MESSAGE_LIMIT: Final = 65_536  # bytes; our own, for Cekura and Daily publish none
+
+_NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+_SMALLEST: Final = (
+    "a plan is a mapping: version: 1, agent: {kind: pipecat_cloud, name: ...}, scenarios: [{scenario: 101}]"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPlan:
+    """A plan that may run, the document to keep of it, and what a person should know before it does."""
+
+    plan: Plan
+    document: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def load_plan(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = _NO_VARIABLES,
+    data_message_limit: int = DATA_MESSAGE_LIMIT,
+) -> LoadedPlan:
+    """Read and check a plan file; InvalidPlan carries every problem with its line, or with the override that made it.
+
+    `overrides` are dotted KEY=VALUE texts, VALUE in YAML. `environ` is where the variables of the plan's `env` come
+    from. `data_message_limit` is in bytes of JSON.
+    """
+    return plan_from_text(
+        _text_of(path),
+        name=path.stem,
+        overrides=overrides,
+        environ=environ,
+        data_message_limit=data_message_limit,
+    )
+
+
+def plan_from_text(
+    text: str,
+    *,
+    name: str = "plan",
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = _NO_VARIABLES,
+    data_message_limit: int = DATA_MESSAGE_LIMIT,
+) -> LoadedPlan:
+    """As `load_plan`, from the text itself; `name` is what the batch is called where the plan gives no name."""
+    source = parse(text)
+    if not isinstance(source.data, dict):
+        raise InvalidPlan(source.problems or (_not_a_plan(source.data),))
+    overridden = override(source.data, overrides)
+    findings = [
+        *shape_findings(overridden.data),
+        *rule_findings(overridden.data, environ=environ, data_message_limit=data_message_limit),
+    ]
+    problems = [*source.problems, *overridden.problems, *_located(findings, source, overridden)]
+    if problems:
+        raise InvalidPlan(_in_order(problems))
+    plan = _plan(PlanFile.model_validate(overridden.data), name=name)
+    return LoadedPlan(plan=plan, document=plan_document(plan), warnings=tuple(plan_warnings(plan)))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        remedy = "check the path; config/ holds example plans"
+        raise _refusal(f"cannot read {path}: {error.strerror}", remedy) from error
+    if len(content) > SIZE_LIMIT:
+        raise _refusal(
+            f"{path} is larger than {SIZE_LIMIT} bytes", "split the plan, or pass references instead of data"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _refusal(f"{path} is not UTF-8 text", "save it as UTF-8", line=line) from error
+
+
+def _refusal(message: str, remedy: str, *, line: int | None = None) -> InvalidPlan:
+    return InvalidPlan((Problem(path="plan", message=message, line=line, remedy=remedy),))
+
+
+def _not_a_plan(data: Any) -> Problem:
+    message = "is empty" if data is None else f"is a {type(data).__name__}, not a mapping of keys to values"
+    return Problem(path="plan", message=message, line=1, remedy=_SMALLEST)
+
+
+def _located(findings: Sequence[Finding], source: Source, overridden: Overridden) -> Iterator[Problem]:
+    for finding in findings:
+        ours = overridden.covers(finding.place)
+        path = dotted(finding.place)
+        yield Problem(
+            path=f"{OPTION} {path}" if ours else path,
+            message=finding.message,
+            line=None if ours else source.line_of(finding.place),
+            remedy=finding.remedy,
+        )
+
+
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """In the order of the file, overrides last, nothing twice (an aliased value is met once per alias)."""
+    unique = dict.fromkeys(problems)
+    return tuple(sorted(unique, key=lambda problem: (problem.line is None, problem.line or 0)))
+
+
+def _plan(file: PlanFile, *, name: str) -> Plan:
+    values = {**file.model_dump(), "name": file.name or _usable_name(name)}
+    limits, timing = file.limits, file.timing
+    return Plan(
+        name=values["name"],
+        agent=_agent(file),
+        cekura_agent_id=file.cekura.agent,
+        mock_tool_names=None if file.cekura.mock_tool_names is None else tuple(file.cekura.mock_tool_names),
+        scenarios=tuple(_scenario(entry) for entry in file.scenarios),
+        env_names=tuple(file.env),
+        limits=Limits(
+            concurrency=limits.concurrency,
+            calls=limits.concurrency if limits.calls is None else limits.calls,
+            starts_per_second=limits.starts_per_second,
+            call_slot_until=SlotRule(limits.call_slot_until),
+        ),
+        timeouts=Timeouts(**file.timeouts.model_dump()),
+        timing=Timing(**timing.model_dump()),
+        readiness=Readiness(
+            evidence=tuple(Evidence(kind) for kind in file.readiness.evidence),
+            settle=file.readiness.settle,
+            status_url=file.readiness.status_url,
+        ),
+        infrastructure_retries=file.retries.infrastructure,
+        gate=Gate(min_pass_rate=file.gate.min_pass_rate, max_inconclusive=file.gate.max_inconclusive),
+        digest=digest_of(values),
+    )
+
+
+def _agent(file: PlanFile) -> AgentSpec:
+    agent = file.agent
+    return AgentSpec(
+        kind=AgentKind(agent.kind),
+        name=agent.name,
+        url=None if agent.url is None else agent.url.rstrip("/"),
+        body=agent.body,
+        room_properties=agent.room_properties,
+        token_properties=agent.token_properties,
+        exclusive=agent.exclusive,
+    )
+
+
+def _scenario(entry: ScenarioEntry) -> ScenarioSpec:
+    return ScenarioSpec(
+        scenario_id=entry.scenario,
+        repeat=entry.repeat,
+        body=entry.body,
+        publish_data_message=entry.publish_data_message,
+        has_data_message="publish_data_message" in entry.model_fields_set,
+    )
+
+
+def _usable_name(stem: str) -> str:
+    """A file's name as a batch's name: `Nightly Support.plan` becomes `nightly-support.plan`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-")[:80] or "plan"

@@ -1,0 +1,95 @@
+"""What one run's bot and room are given: bodies merged, templates rendered, sizes as they go onto the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.domain.errors import InvalidPlan, Problem
+from orchestrator.domain.plan import Plan, ScenarioSpec
+from orchestrator.plans.template import ENV_PREFIX, Scope, render
+
+# Pipecat Cloud refuses a start body over 1 MB with 413 (docs, fundamentals/active-sessions); read as the smaller MB.
+BODY_LIMIT: Final = 1_000_000  # bytes of JSON
+MARK_ALLOWANCE: Final = 200  # bytes our mark adds under `_orchestrator`
+SAMPLE_ID: Final = "00000000-0000-0000-0000-000000000000"  # as long as the ids that runs and batches get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedRun:
+    """`body` for the start call, before our mark; a data message may itself be null, hence the flag."""
+
+    body: dict[str, Any]
+    publish_data_message: Any
+    has_data_message: bool
+
+
+def render_run(
+    plan: Plan, *, scenario: ScenarioSpec, run_id: str, run_index: int, batch_id: str, environ: Mapping[str, str]
+) -> RenderedRun:
+    """One run's body (the scenario's merged over the agent's) and data message, with every template replaced.
+
+    InvalidPlan names a listed variable that `environ` lacks, as on a resume from another shell.
+    """
+    missing = tuple(name for name in plan.env_names if name not in environ)
+    if missing:
+        raise InvalidPlan(tuple(unset_variable(name) for name in missing))
+    scope = scope_of(
+        run_id=run_id,
+        run_index=run_index,
+        scenario_id=scenario.scenario_id,
+        batch_id=batch_id,
+        env_names=plan.env_names,
+        environ=environ,
+    )
+    return RenderedRun(
+        body=render(merged(plan.agent.body, scenario.body), scope),
+        publish_data_message=render(scenario.publish_data_message, scope),
+        has_data_message=scenario.has_data_message,
+    )
+
+
+def scope_of(
+    *,
+    run_id: str,
+    run_index: int,
+    scenario_id: int,
+    batch_id: str,
+    env_names: Iterable[str],
+    environ: Mapping[str, str],
+) -> Scope:
+    """Every template name with its value for one run."""
+    variables = {f"{ENV_PREFIX}{name}": environ[name] for name in env_names}
+    return {
+        "run.id": run_id,
+        "run.index": run_index,
+        "run.scenario": scenario_id,
+        "batch.id": batch_id,
+        **variables,
+    }
+
+
+def unset_variable(name: str, line: int | None = None) -> Problem:
+    """The problem of a variable that the plan lists and the environment lacks."""
+    return Problem(
+        path="env", line=line, message=f"the environment variable {name} is not set", remedy=f"export {name}=..."
+    )
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: mappings are merged key by key, anything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def json_size(value: Any) -> int:
+    """Bytes of `value` as compact UTF-8 JSON, as the clients send it."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

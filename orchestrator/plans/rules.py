@@ -1,0 +1,267 @@
+"""What must hold between the keys of a plan: agent and address, evidence, templates, sizes, how long rooms live.
+
+Every rule looks at the data as written and is silent about parts whose shape is already refused, so that all problems
+come at once and none twice.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import ValidationError
+
+from orchestrator.domain.plan import AgentKind, Evidence, Plan
+from orchestrator.plans.finding import Finding, Place
+from orchestrator.plans.model import MAX_RUNS, Section, TimeoutsSection, TimingSection
+from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
+from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
+from orchestrator.plans.template import misplaced_findings, render, template_findings
+
+RUNNER_TOKEN_SECONDS: Final = 7200  # a runner's tokens end 2 h after the start (pipecat.runner.daily.configure, 1.14)
+CLOUD_SESSION_DEFAULT: Final = 7200  # Pipecat Cloud's maxSessionDuration unless the deployment raises it
+CLOUD_SESSION_LIMIT: Final = 14_400  # and the most it can be raised to (docs, fundamentals/active-sessions)
+MARK_KEY: Final = "_orchestrator"
+PRESENCE_INTERVAL_ASKED: Final = 15  # seconds; Daily's page on GET /presence
+
+_SectionT = TypeVar("_SectionT", bound=Section)
+
+
+def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int) -> Iterator[Finding]:
+    """Every rule broken by `data`, whatever else is wrong with it; `data_message_limit` in bytes."""
+    agent = _mapping(data.get("agent"))
+    yield from _agent_findings(agent)
+    yield from property_findings(agent)
+    yield from _evidence_findings(data)
+    yield from _duration_findings(data, agent.get("kind"))
+    yield from _count_findings(data)
+    yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
+
+
+def _agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+    kind = agent.get("kind")
+    if kind == AgentKind.PIPECAT_CLOUD:
+        if "name" not in agent:
+            message = "is missing: Pipecat Cloud starts agents by name"
+            yield Finding(place=("agent", "name"), message=message, remedy="add name: support-bot")
+        if "url" in agent:
+            message = "does not go with kind pipecat_cloud"
+            yield Finding(place=("agent", "url"), message=message, remedy="leave it out, or write kind: pipecat_runner")
+    if kind == AgentKind.PIPECAT_RUNNER:
+        if "url" not in agent:
+            message = "is missing: a runner is started at its address"
+            yield Finding(place=("agent", "url"), message=message, remedy="add url: http://localhost:7860")
+        yield from _address_findings(agent.get("url"), ("agent", "url"), example="http://localhost:7860")
+        if isinstance(url := agent.get("url"), str) and url.rstrip("/").endswith("/start"):
+            message = "must not end in /start, which is added to it"
+            yield Finding(
+                place=("agent", "url"), message=message, remedy=f"write {url.rstrip('/').removesuffix('/start')}"
+            )
+    if MARK_KEY in _mapping(agent.get("body")):
+        yield _reserved_mark(("agent", "body", MARK_KEY))
+
+
+def _address_findings(url: Any, place: Place, *, example: str) -> Iterator[Finding]:
+    if not isinstance(url, str):
+        return
+    yield from misplaced_findings(url, place)
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or any(map(str.isspace, url)):
+        yield Finding(place=place, message="must be an http or https address", remedy=f"write {example}")
+    elif parts.username is not None or parts.password is not None:
+        yield Finding(place=place, message="must not hold a user name or password", remedy="leave them out of the plan")
+    elif parts.query or parts.fragment:
+        yield Finding(place=place, message="must not hold a query or fragment", remedy="end it after the path")
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where the port is no port
+    except ValueError:
+        return None
+    return parts
+
+
+def _evidence_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    readiness = _mapping(data.get("readiness"))
+    evidence = readiness.get("evidence", [])
+    place = ("readiness", "status_url")
+    if not isinstance(evidence, list):
+        return
+    if Evidence.STATUS_URL in evidence and readiness.get("status_url") is None:
+        yield Finding(place=place, message="is missing: evidence names it", remedy="add status_url: https://...")
+    if readiness.get("status_url") is not None and Evidence.STATUS_URL not in evidence:
+        message = "is never asked: evidence does not name it"
+        yield Finding(place=place, message=message, remedy="add status_url to readiness.evidence, or leave it out")
+    yield from _address_findings(readiness.get("status_url"), place, example="https://bot.example.com/status")
+    if evidence == [Evidence.RECORD] and _mapping(data.get("agent")).get("kind") == AgentKind.PIPECAT_RUNNER:
+        message = "a runner keeps no session records, so nothing would ever be ready"
+        yield Finding(place=("readiness", "evidence"), message=message, remedy="add presence or settle")
+
+
+def _duration_findings(data: Mapping[str, Any], kind: Any) -> Iterator[Finding]:
+    timeouts = _section(TimeoutsSection, data.get("timeouts", {}))
+    timing = _section(TimingSection, data.get("timing", {}))
+    if timeouts is None or timing is None:
+        return
+    seconds = room_seconds_of(
+        ready=timeouts.ready, run=timeouts.run, gather=timing.gather, teardown_grace=timing.teardown_grace
+    )
+    limits = {
+        AgentKind.PIPECAT_RUNNER: (RUNNER_TOKEN_SECONDS, "a Pipecat runner's meeting tokens end after"),
+        AgentKind.PIPECAT_CLOUD: (CLOUD_SESSION_LIMIT, "Pipecat Cloud ends every session after at most"),
+    }
+    limit, reason = limits.get(kind, (None, ""))
+    if limit is not None and seconds > limit:
+        surplus = seconds - limit
+        yield Finding(
+            place=("timeouts", "run"),
+            message=f"needs rooms that live {seconds:g} s (start to teardown), but {reason} {limit} s",
+            remedy=f"lower timeouts.run or timeouts.ready by {surplus:g} s or more",
+        )
+
+
+def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    repeats = [entry.get("repeat", 1) for _, entry in _scenarios(data)]
+    total = sum(repeat for repeat in repeats if isinstance(repeat, int) and not isinstance(repeat, bool))
+    if total > MAX_RUNS:
+        message = f"make {total} runs, more than the {MAX_RUNS} of one batch"
+        yield Finding(place=("scenarios",), message=message, remedy="lower repeat, or split the plan")
+
+
+def _body_findings(
+    data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int
+) -> Iterator[Finding]:
+    names = [name for name in _list(data.get("env")) if isinstance(name, str)]
+    unrenderable = list(_template_findings(data, names))
+    unset = [name for name in names if name not in environ]
+    yield from unrenderable
+    for index, name in enumerate(_list(data.get("env"))):
+        if name in unset:
+            message = f"the environment variable {name} is not set"
+            yield Finding(place=("env", index), message=message, remedy=f"export {name}=... before running")
+        elif isinstance(name, str) and not _is_utf8(environ[name]):
+            unset.append(name)
+            message = f"the environment variable {name} is not UTF-8 text"
+            yield Finding(place=("env", index), message=message, remedy="give it a UTF-8 value")
+    if not unrenderable and not unset:
+        yield from _size_findings(data, names, environ=environ, data_message_limit=data_message_limit)
+
+
+def _template_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[Finding]:
+    agent = _mapping(data.get("agent"))
+    yield from template_findings(_mapping(agent.get("body")), ("agent", "body"), env_names=names)
+    for index, entry in _scenarios(data):
+        for key in ("body", "publish_data_message"):
+            yield from template_findings(entry.get(key), ("scenarios", index, key), env_names=names)
+        if MARK_KEY in _mapping(entry.get("body")):
+            yield _reserved_mark(("scenarios", index, "body", MARK_KEY))
+
+
+def _size_findings(
+    data: Mapping[str, Any], names: Sequence[str], *, environ: Mapping[str, str], data_message_limit: int
+) -> Iterator[Finding]:
+    """Sizes as the widest run would send them."""
+    base = _mapping(_mapping(data.get("agent")).get("body"))
+    for index, entry in _scenarios(data):
+        scenario_id = entry.get("scenario")
+        scope = scope_of(
+            run_id=SAMPLE_ID,
+            run_index=MAX_RUNS,
+            scenario_id=scenario_id if isinstance(scenario_id, int) else 0,
+            batch_id=SAMPLE_ID,
+            env_names=names,
+            environ=environ,
+        )
+        body = json_size(render(merged(base, _mapping(entry.get("body"))), scope)) + MARK_ALLOWANCE
+        if body > BODY_LIMIT:
+            message = f"the start body is {body} bytes of JSON with agent.body, and Pipecat Cloud takes {BODY_LIMIT}"
+            yield Finding(place=("scenarios", index, "body"), message=message, remedy="pass a reference, not the data")
+        message_size = json_size(render(entry.get("publish_data_message"), scope))
+        if message_size > data_message_limit:
+            yield Finding(
+                place=("scenarios", index, "publish_data_message"),
+                message=f"is {message_size} bytes of JSON, more than the limit of {data_message_limit}",
+                remedy="send less, or raise ORCHESTRATOR_DATA_MESSAGE_LIMIT",
+            )
+
+
+def _reserved_mark(place: Place) -> Finding:
+    return Finding(place=place, message="is where the orchestrator puts its mark", remedy="use another key")
+
+
+def plan_warnings(plan: Plan) -> Iterator[str]:
+    """What is allowed and worth knowing before money is spent; one sentence or two each."""
+    if plan.mock_tool_names is None:
+        yield "cekura.mock_tool_names is absent: Cekura mocks every configured tool; write [] to use the real ones."
+    evidence = plan.readiness.evidence
+    if Evidence.PROBE in evidence:
+        yield (
+            "readiness: probe joins each room as a participant: a bot that reacts to its first participant greets the"
+            " probe instead of Cekura's caller, and the extra participant may be billed."
+        )
+    if evidence == (Evidence.SETTLE,):
+        yield (
+            "readiness: settle alone waits a fixed time and proves nothing: a bot that never joined is submitted, and"
+            " the call to an empty room may be billed."
+        )
+    if plan.timing.presence_interval < PRESENCE_INTERVAL_ASKED:
+        yield f"timing.presence_interval is below the {PRESENCE_INTERVAL_ASKED} s that Daily asks for."
+    if plan.limits.calls > plan.limits.concurrency:
+        yield "limits.calls is above limits.concurrency: there are never more calls than sessions."
+    yield from _agent_warnings(plan)
+    yield from property_warnings(plan.agent.room_properties)
+
+
+def _agent_warnings(plan: Plan) -> Iterator[str]:
+    seconds = room_seconds(plan)
+    if plan.agent.kind is AgentKind.PIPECAT_CLOUD and seconds > CLOUD_SESSION_DEFAULT:
+        yield (
+            f"timeouts need sessions of up to {seconds:g} s; Pipecat Cloud ends them after {CLOUD_SESSION_DEFAULT} s"
+            " unless the deployment raises maxSessionDuration."
+        )
+    if plan.agent.url is not None and not _is_private_way(plan.agent.url):
+        yield "agent.url is plain http beyond this machine: bodies and meeting tokens travel unencrypted."
+
+
+def _is_private_way(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _section(model: type[_SectionT], value: Any) -> _SectionT | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _scenarios(data: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for index, entry in enumerate(_list(data.get("scenarios"))):
+        if isinstance(entry, Mapping):
+            yield index, entry
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
