@@ -1,16 +1,19 @@
 """A bot that does not take a hint: ejected, it comes back; left alone, it stays. Only the end of its room ends it."""
 
-import contextlib
 import os
+
+from loguru import logger
 
 from orchestrator.sandbox.attendance import AttendanceRefused, attendance, sandbox_address
 
 
 async def bot(runner_args):
     address = sandbox_address(os.environ["DAILY_API_URL"])
-    with contextlib.suppress(AttendanceRefused):
+    try:
         while True:
             await stay(address, runner_args)
+    except AttendanceRefused as refused:
+        logger.info(f"Stubborn bot gave up: {refused}")
 
 
 async def stay(address, runner_args):
