@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
-from orchestrator.sandbox.clock import SandboxClock
 from orchestrator.sandbox.daily import Daily
 from orchestrator.sandbox.rooms import JoinRefused, Participant, RoomEvent
+from orchestrator.sandbox.sessions import Sessions
 from orchestrator.sandbox.settings import SandboxSettings
 
 GOODBYE_SECONDS: Final = 0.2
@@ -25,9 +25,9 @@ FAREWELLS: Final = frozenset({"ejected", "room-deleted"})
 class AttendRoute:
     """Lets processes be participants."""
 
-    def __init__(self, *, daily: Daily, clock: SandboxClock, settings: SandboxSettings) -> None:
+    def __init__(self, *, daily: Daily, sessions: Sessions, settings: SandboxSettings) -> None:
         self._daily = daily
-        self._clock = clock
+        self._sessions = sessions
         self._settings = settings
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -55,6 +55,7 @@ class AttendRoute:
             )
         except JoinRefused as refusal:
             return web.json_response({"error": str(refusal)}, status=403)
+        self._sessions.note_attendance(room)
         try:
             return await self._serve(request, participant, events)
         finally:

@@ -64,7 +64,7 @@ class Edge:
         answer = _act(remote, operation, handler, asked)
         if fault in GENERIC:
             return await self._struck_after(request, answer, str(fault))
-        return await self._write(request, answer)
+        return await self._write(answer)
 
     async def _struck_before(self, request: web.Request, remote: Remote, fault: str | None) -> web.StreamResponse:
         if fault == "lost_request":
@@ -74,26 +74,18 @@ class Edge:
             "error": remote.error(500, "Internal server error."),
             "refused": remote.error(401, "Invalid API key."),
         }
-        return await self._write(request, answers.get(str(fault), html(503, "Service Unavailable")))
+        return await self._write(answers.get(str(fault), html(503, "Service Unavailable")))
 
     async def _struck_after(self, request: web.Request, answer: Answer, fault: str) -> web.StreamResponse:
         if fault == "lost_answer":
             return _drop(request)
         if fault == "truncated":
             return await _write_truncated(request, answer)
-        broken = {
-            "slow": replace(answer, delay=answer.delay + SLOW_SECONDS),
-            "not_json": text(200, "OK, but this is no JSON."),
-            "wrong_type": Answer(body=["another", {"shape": True}]),
-            "oversized": Answer(body=b'{"padding": "' + b"x" * OVERSIZED + b'"}'),
-        }
-        return await self._write(request, broken[fault])
+        return await self._write(_broken(answer, fault))
 
-    async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _write(self, answer: Answer) -> web.StreamResponse:
         if answer.delay:
             await asyncio.sleep(self._clock.scaled(answer.delay))
-        if request.transport is None:
-            raise asyncio.CancelledError
         body = b"" if answer.body is None and answer.content_type == "" else answer.payload()
         return web.Response(
             status=answer.status, body=body, headers=answer.headers, content_type=answer.content_type or None
@@ -122,6 +114,16 @@ async def _read(request: web.Request) -> Asked:
         headers=request.headers.copy(),
         raw=await request.read(),
     )
+
+
+def _broken(answer: Answer, fault: str) -> Answer:
+    if fault == "slow":
+        return replace(answer, delay=answer.delay + SLOW_SECONDS)
+    if fault == "not_json":
+        return text(200, "OK, but this is no JSON.")
+    if fault == "wrong_type":
+        return Answer(body=["another", {"shape": True}])
+    return Answer(body=b'{"padding": "' + b"x" * OVERSIZED + b'"}')
 
 
 def _drop(request: web.Request) -> web.StreamResponse:

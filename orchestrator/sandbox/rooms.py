@@ -21,6 +21,7 @@ class Cause(StrEnum):
 
     LEFT = "left"
     STOPPED = "session stopped"
+    TIME_LIMIT = "session reached its time limit"
     EJECTED = "ejected"
     DELETED = "room deleted"
     EXPIRED = "room expired"

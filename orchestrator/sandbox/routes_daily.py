@@ -126,7 +126,10 @@ class DailyRoutes:
             first = ids.index(asked.query["starting_after"]) + 1
         if asked.query.get("ending_before") in ids:
             last = ids.index(asked.query["ending_before"])
-        page = rooms[first:last][: min(PAGE_LIMIT, int(asked.query.get("limit", PAGE_LIMIT)))]
+        limit = _limit(asked)
+        if limit is None:
+            return self.error(400, "'limit' must be a number")
+        page = rooms[first:last][: min(PAGE_LIMIT, limit)]
         return Answer(body={"total_count": len(rooms), "data": [room.document() for room in page]})
 
     def get_room(self, asked: Asked) -> Answer:
@@ -182,7 +185,9 @@ class DailyRoutes:
         room = self._room(asked)
         if room is None:
             return self._not_found(asked)
-        now = self._clock.now()
+        now, limit = self._clock.now(), _limit(asked)
+        if limit is None:
+            return self.error(400, "'limit' must be a number")
         present = self._domain(asked).presence_of(room, lag=self._settings.room_presence_lag)
         wanted = [
             participant.presence_entry(now)
@@ -190,7 +195,7 @@ class DailyRoutes:
             if asked.query.get("userId", participant.user_id) == participant.user_id
             and asked.query.get("userName", participant.user_name) == participant.user_name
         ]
-        return Answer(body={"total_count": len(wanted), "data": wanted[: int(asked.query.get("limit", len(wanted)))]})
+        return Answer(body={"total_count": len(wanted), "data": wanted[:limit]})
 
     def presence(self, asked: Asked) -> Answer:
         """GET /presence: the whole domain by room name, up to 15 s stale."""
@@ -245,6 +250,11 @@ class DailyRoutes:
         if not isinstance(name, str) or INVALID_NAME.search(name) or not 0 < len(name) <= NAME_LIMIT:
             return "the room name is not valid"
         return f"a room named {name} already exists" if self._domain(asked).find(name) else None
+
+
+def _limit(asked: Asked) -> int | None:
+    text = asked.query.get("limit", str(PAGE_LIMIT))
+    return int(text) if text.isdecimal() else None
 
 
 def _bad_privacy(privacy: Any) -> str | None:

@@ -120,7 +120,7 @@ class Sandbox:
         DailyRoutes(daily=daily, clock=clock, settings=settings).add_to(app, edge)
         PipecatCloudRoutes(daily=daily, sessions=sessions, settings=settings).add_to(app, edge)
         RunnerRoutes(daily=daily, sessions=sessions, clock=clock).add_to(app, edge)
-        self._attend = AttendRoute(daily=daily, clock=clock, settings=settings)
+        self._attend = AttendRoute(daily=daily, sessions=sessions, settings=settings)
         self._attend.add_to(app)
         self._clock, self._daily = clock, daily
         self._world = World(

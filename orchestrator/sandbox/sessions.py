@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -84,6 +85,7 @@ class Sessions:
         self.alive: dict[str, Session] = {}
         self.by_room: dict[str, Session] = {}
         self.peak_alive = 0
+        self._active: Counter[str] = Counter()
         self._random = random.Random(f"{settings.seed}:bots")
 
     def start(self, *, agent: str, kind: str, room: Room | None, token: str | None) -> Session:
@@ -91,9 +93,10 @@ class Sessions:
         session = Session(agent=agent, kind=kind, created_at=self.clock.now(), room=room, token=token)
         self.all[session.id] = self.alive[session.id] = session
         self.peak_alive = max(self.peak_alive, len(self.alive))
+        self._active[f"{kind}:{agent}"] += 1
         if room is not None:
             self.by_room[room.url] = session
-        self.clock.after(self.settings.max_session_seconds, lambda: self.end(session, state="terminated", code="500"))
+        self.clock.after(self.settings.max_session_seconds, lambda: self._time_out(session))
         if self.settings.bots == "simulated":
             session.bot = SimulatedBot(session=session, sessions=self, fate=self.faults.take("bot"))
             session.bot.set_out(self._join_delay())
@@ -107,7 +110,7 @@ class Sessions:
 
     def active_count(self, agent: str) -> int:
         """How many of an agent's instances are taken."""
-        return sum(session.agent == agent and session.kind == "cloud" for session in self.alive.values())
+        return self._active[f"cloud:{agent}"]
 
     def end(self, session: Session, *, state: str, code: str, cause: Cause = Cause.STOPPED) -> None:
         """End a session, however it comes to its end; its bot leaves the room, the room stays."""
@@ -118,8 +121,19 @@ class Sessions:
         session.completion_status = code
         self.note_call_end(session)
         del self.alive[session.id]
+        self._active[f"{session.kind}:{session.agent}"] -= 1
         if session.bot is not None:
             session.bot.depart(cause)
+        elif session.kind == "cloud" and session.room is not None:
+            # The instance is gone, and with it whatever attended the room from inside.
+            for participant in session.room.agents():
+                session.room.eject(participant, cause)
+
+    def note_attendance(self, room: Room) -> None:
+        """A real process came to a room: if the room is a session's, its bot has started."""
+        session = self.by_room.get(room.url)
+        if session is not None and session.bot_joined_at is None:
+            session.bot_joined_at = self.clock.now()
 
     def note_call_begin(self, session: Session) -> None:
         """A tester and the bot met: from here the session earns its money."""
@@ -132,6 +146,9 @@ class Sessions:
         if session.in_call_since is not None:
             session.in_call_seconds += self.clock.now() - session.in_call_since
             session.in_call_since = None
+
+    def _time_out(self, session: Session) -> None:
+        self.end(session, state="terminated", code="500", cause=Cause.TIME_LIMIT)
 
     def _join_delay(self) -> float:
         lowest, highest = self.settings.join_seconds
@@ -166,7 +183,8 @@ class SimulatedBot:
 
     def depart(self, cause: Cause) -> None:
         """Leave the room because the session ended."""
-        if self._participant is not None and not (self._fate == "stays_after_stop" and cause is Cause.STOPPED):
+        stays = self._fate == "stays_after_stop" and cause is Cause.STOPPED
+        if self._participant is not None and not stays:
             self._participant.room.leave(self._participant, cause)
 
     def _join(self) -> None:
