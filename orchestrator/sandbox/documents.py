@@ -80,7 +80,7 @@ def run_document(run: Run, result: Result) -> dict[str, Any]:
         "expected_outcome_prompt": "The agent resolves the request.",
         "expected_outcome": json.dumps(_expected_outcome(run)) if judged else "",
         "evaluation": {"metrics": [_metric(run)] if run.status == "completed" else []},
-        "rubric": None,
+        "rubric": [],
         "transcript": _transcript(run),
         "transcript_object": _transcript_object(run),
         "duration": _duration(run),
@@ -114,13 +114,13 @@ def result_document(result: Result) -> dict[str, Any]:
     """The `ResultDetailV2` object."""
     return {
         **_result_core(result),
-        "overall_evaluation": None,
+        "overall_evaluation": {},
         "total_duration": _clock_time(sum(_seconds(run) for run in result.runs)),
         "failed_reasons": {"issues": [], "total_failed_runs": _counts(result)["failed"]},
-        "ai_summary": None,
+        "ai_summary": "",
         "ai_summary_status": "pending",
-        "next_steps": None,
-        "path_coverage": None,
+        "next_steps": [],
+        "path_coverage": {},
         "run_settings": {},
     }
 

@@ -51,9 +51,9 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         from aiohttp import web
 
-        self._runner = web.AppRunner(self._build(), access_log=None)
+        self._runner = web.AppRunner(self._build(), access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         if self._daily is not None:
