@@ -159,7 +159,7 @@ class ProtocolBroken(Exception):
 class Sighting:
     """What the child has told so far; it survives the child's end, however that came."""
 
-    secret: str
+    secret: str = field(repr=False)
     greeted: bool = False
     joined: bool = False
     done: bool = False
@@ -269,7 +269,10 @@ async def _converse(child: Process, order: Mapping[str, Any], sighting: Sighting
 async def _end(child: Process) -> bool:
     """Kill what still runs of the child and reap it; True if there was something to kill."""
     alive = child.returncode is None
-    if alive:
-        os.killpg(child.pid, signal.SIGKILL)
+    try:
+        if alive:
+            os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it ended, and was reaped in another thread, a moment before asyncio was told
+        alive = False
     await asyncio.shield(child.wait())
     return alive
