@@ -1,0 +1,152 @@
+"""The use cases on batches: create one, run it to its end, cancel, look at it, and clean up after a dead process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from orchestrator.app.graph import Worker
+from orchestrator.clock import Clock
+from orchestrator.domain.batch import Batch, BatchStatus, ExitCode, Totals, count, exit_code
+from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.domain.plan import Plan
+from orchestrator.domain.run import Run
+from orchestrator.domain.session import Session
+from orchestrator.plans import LoadedPlan, expand, plan_from_document
+from orchestrator.store import batches as batch_rows
+from orchestrator.store import runs as run_rows
+from orchestrator.store import sessions as session_rows
+from orchestrator.store.database import Store
+
+LATEST: Final = "latest"
+LEFT_BEHIND: Final = "an earlier process ended before this batch did; its sessions are torn down"
+COLLECTED: Final = "torn down by gc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchView:
+    """Everything the rows say of one batch."""
+
+    batch: Batch
+    plan: Plan
+    runs: tuple[Run, ...]
+    sessions: tuple[Session, ...]
+
+    @property
+    def totals(self) -> Totals:
+        """Runs by outcome."""
+        return count(self.runs)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `run` returns for it."""
+        return exit_code(self.batch, gate=self.plan.gate, totals=self.totals, sessions=self.sessions)
+
+
+async def create_batch(worker: Worker, loaded: LoadedPlan, *, speed: float = 1.0) -> Batch:
+    """Commit a batch and all its runs; nothing is started yet."""
+    now = worker.clock.now()
+    batch = Batch(
+        batch_id=_new_batch_id(now),
+        name=loaded.plan.name,
+        status=BatchStatus.OPEN,
+        created_at=now,
+        document=loaded.document,
+        digest=loaded.plan.digest,
+        speed=speed,
+    )
+    planned = [
+        _planned(batch.batch_id, index, loaded.plan, position, now) for index, position in _positions(loaded.plan)
+    ]
+    await worker.store.write(partial(batch_rows.record_batch, batch=batch, planned=planned))
+    return batch
+
+
+async def run_batch(worker: Worker, batch_id: str) -> None:
+    """Drive a batch to its end, and every other batch that is open beside it (left over, and cancelled)."""
+    others = [other.batch_id for other in await open_batches(worker.store) if other.batch_id != batch_id]
+    await asyncio.gather(*(worker.durable.run(one) for one in (batch_id, *others)))
+
+
+async def open_batches(store: Store) -> list[Batch]:
+    """The batches that are not closed, newest first."""
+    return await store.read(partial(batch_rows.list_batches, limit=1000, status=BatchStatus.OPEN))
+
+
+async def cancel_leftovers(worker: Worker, *, but: str | None = None, reason: str = LEFT_BEHIND) -> list[BatchView]:
+    """Ask to cancel every open batch (except `but`), and say how each was found. Call before launching."""
+    found = [await view_batch(worker.store, batch.batch_id) for batch in await open_batches(worker.store)]
+    left = [view for view in found if view.batch.batch_id != but]
+    for view in left:
+        await cancel_batch(worker.store, view.batch.batch_id, clock=worker.clock, reason=reason)
+    return left
+
+
+async def cancel_batch(store: Store, batch_id: str, *, clock: Clock, reason: str) -> None:
+    """Commit the wish to cancel; the driver sees it within a second. Conflict when the batch is closed already."""
+    await store.read(partial(batch_rows.get_batch, batch_id=batch_id))
+    if not await store.write(partial(batch_rows.record_cancel, batch_id=batch_id, at=clock.now(), reason=reason)):
+        raise Conflict(f"batch {batch_id} is closed already; there is nothing to cancel")
+
+
+async def resolve_batch_id(store: Store, name: str) -> str:
+    """`latest`, a whole id, or the beginning of exactly one; NotFound otherwise."""
+    newest = await store.read(partial(batch_rows.list_batches, limit=1000))
+    ids = [batch.batch_id for batch in newest]
+    matches = (
+        ids[:1]
+        if name == LATEST
+        else [one for one in ids if one == name] or [one for one in ids if one.startswith(name)]
+    )
+    if len(matches) == 1:
+        return matches[0]
+    error = NotFound(f"{'no batch' if not matches else 'more than one batch'} {name} in this state")
+    error.next_step = "`orchestrator batches list` shows the ones it knows."
+    raise error
+
+
+async def view_batch(store: Store, batch_id: str) -> BatchView:
+    """Read one batch with its runs and sessions."""
+    batch = await store.read(partial(batch_rows.get_batch, batch_id=batch_id))
+    plan = plan_from_document(batch.document)
+    runs = await store.read(partial(run_rows.list_runs, batch_id=batch_id))
+    sessions = await store.read(partial(session_rows.list_sessions, batch_id=batch_id))
+    return BatchView(batch=batch, plan=plan, runs=tuple(runs), sessions=tuple(sessions))
+
+
+def live_view(worker: Worker, batch_id: str) -> BatchView | None:
+    """A batch as this process drives it, without touching the disk; None before and after."""
+    roster = worker.driver.rosters.get(batch_id)
+    if roster is None:
+        return None
+    return BatchView(
+        batch=roster.batch,
+        plan=roster.plan,
+        runs=tuple(sorted(roster.runs.values(), key=lambda run: run.index)),
+        sessions=tuple(roster.sessions.values()),
+    )
+
+
+def _new_batch_id(now: datetime) -> str:
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _positions(plan: Plan) -> list[tuple[int, int]]:
+    """Each planned run's index, with the position of its scenario in the plan."""
+    positions = {id(scenario): position for position, scenario in enumerate(plan.scenarios)}
+    return [(planned.index, positions[id(planned.scenario)]) for planned in expand(plan)]
+
+
+def _planned(batch_id: str, index: int, plan: Plan, position: int, now: datetime) -> Run:
+    return Run(
+        run_id=f"{batch_id}-{index:03d}",
+        batch_id=batch_id,
+        index=index,
+        scenario_id=plan.scenarios[position].scenario_id,
+        scenario_position=position,
+        timeline={"planned": now},
+    )

@@ -1,0 +1,88 @@
+"""Builds what a driving command needs, opens it in order and closes it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+
+from orchestrator.clients.cekura import CekuraClient
+from orchestrator.clients.daily import DailyDomains
+from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.clients.pipecat_runner import PipecatRunnerClient
+from orchestrator.clock import Clock, SystemClock
+from orchestrator.domain.plan import AgentKind
+from orchestrator.engine.driver import Driver
+from orchestrator.engine.durable import Durable
+from orchestrator.engine.reaper import Reaper
+from orchestrator.engine.remotes import AgentClient, Remotes
+from orchestrator.engine.roster import Listener
+from orchestrator.settings import Settings
+from orchestrator.store.database import Store, open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """One driving process: the store it holds, the engine that drives, the reaper that tears down."""
+
+    store: Store
+    remotes: Remotes
+    driver: Driver
+    durable: Durable
+    clock: Clock
+
+
+def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Remotes:
+    """One client for each remote; `speed` multiplies the request rates that a faster-than-life sandbox allows."""
+
+    def open_agent(kind: AgentKind, label: str) -> AgentClient:
+        if kind is AgentKind.PIPECAT_CLOUD:
+            return PipecatCloudClient.open(settings, agent_name=label, clock=clock, pace_scale=speed)
+        return PipecatRunnerClient.open(settings, url=label, clock=clock)
+
+    return Remotes(
+        cekura=CekuraClient.open(settings, clock=clock, pace_scale=speed),
+        daily=DailyDomains.open(settings, clock=clock, pace_scale=speed),
+        daily_api_url=settings.daily_api_url,
+        open_agent=open_agent,
+    )
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings, *, command: str, environ: Mapping[str, str], listener: Listener, speed: float = 1.0
+) -> AsyncIterator[Worker]:
+    """Hold the driving lock and run the reaper until the block ends; Conflict when another process drives."""
+    clock = SystemClock()
+    store = open_store(settings.database_url, driving=command)
+    remotes = open_remotes(settings, clock=clock, speed=speed)
+    driver = Driver(
+        store=store,
+        remotes=remotes,
+        clock=clock,
+        environ=environ,
+        random=Random(),  # noqa: S311  it spreads polls over time
+        listener=listener,
+    )
+    reaper = Reaper(
+        store=store,
+        remotes=remotes,
+        clock=clock,
+        speed=speed,
+        exclusive=driver.exclusive,
+        changed=driver.note,
+    )
+    durable = Durable(state=store.path, drive=driver.drive)
+    reaping = asyncio.create_task(reaper.run(), name="reaper")
+    try:
+        yield Worker(store=store, remotes=remotes, driver=driver, durable=durable, clock=clock)
+    finally:
+        await durable.close()
+        reaping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reaping
+        await remotes.aclose()
+        store.close()

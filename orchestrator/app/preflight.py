@@ -1,0 +1,88 @@
+"""What can be known before anything is paid for: keys of the right kind that are accepted, an agent that is there.
+
+Every check only reads. What only a paid start can prove is proven by the first start, alone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.clients.pipecat_runner import PipecatRunnerClient
+from orchestrator.domain.errors import InvalidSettings, RemoteAuthFailed, RemoteNotFound, RemoteUnavailable
+from orchestrator.domain.plan import AgentKind, Plan
+from orchestrator.engine.remotes import Remotes
+from orchestrator.settings import Settings
+
+PUBLIC_PREFIX: Final = "pk_"
+
+
+def check_keys(plan: Plan, settings: Settings) -> list[str]:
+    """Refuse keys that are missing or of the wrong kind (InvalidSettings); returns what a person should know."""
+    if settings.cekura_api_key is None:
+        raise InvalidSettings(
+            "CEKURA_API_KEY is missing: Cekura's key, which places the calls and reads their verdicts"
+        )
+    return check_pipecat_keys(plan, settings) if plan.agent.kind is AgentKind.PIPECAT_CLOUD else []
+
+
+def check_pipecat_keys(plan: Plan, settings: Settings) -> list[str]:
+    """The two kinds of Pipecat Cloud key never swap places."""
+    public, private = settings.pipecat_public_key, settings.pipecat_private_key
+    if public is None:
+        raise InvalidSettings(
+            "PIPECAT_CLOUD_API_KEY is missing: Pipecat Cloud's public key (pk_...), which starts sessions"
+        )
+    if not public.reveal().startswith(PUBLIC_PREFIX):
+        raise InvalidSettings(
+            "PIPECAT_CLOUD_API_KEY does not hold a public key: those begin with pk_, and start sessions",
+            next_step="Put the public key there, and the private one in PIPECAT_CLOUD_PRIVATE_KEY.",
+        )
+    if private is not None and private.reveal().startswith(PUBLIC_PREFIX):
+        raise InvalidSettings(
+            "PIPECAT_CLOUD_PRIVATE_KEY holds a public key (pk_...): the private one lists and stops sessions",
+            next_step="Create a private key in Pipecat Cloud's dashboard and put it there.",
+        )
+    return _without_private_key(plan) if private is None else []
+
+
+def _without_private_key(plan: Plan) -> list[str]:
+    if plan.run_count > plan.limits.concurrency:
+        raise InvalidSettings(
+            "PIPECAT_CLOUD_PRIVATE_KEY is missing: without it sessions can be neither stopped nor seen to end, so each "
+            f"holds its place for its whole limit (2 h by default), and this plan's {plan.run_count} runs do not fit "
+            f"into {plan.limits.concurrency} places",
+            next_step="Set it, or plan no more runs than limits.concurrency.",
+        )
+    return [
+        "PIPECAT_CLOUD_PRIVATE_KEY is missing: sessions cannot be stopped; Pipecat Cloud's session limit bounds each"
+    ]
+
+
+async def check_remotes(plan: Plan, remotes: Remotes) -> None:
+    """Ask each remote the cheapest question that proves its key; InvalidSettings names the one that failed."""
+    try:
+        await remotes.cekura.list_results(cekura_agent_id=plan.cekura_agent_id, since=datetime.now(UTC))
+        agent = remotes.agent(plan.agent.kind, plan.agent.label)
+        if isinstance(agent, PipecatCloudClient) and agent.observable:
+            await agent.get_agent()
+        elif isinstance(agent, PipecatRunnerClient):
+            await _check_runner(agent, plan)
+    except (RemoteAuthFailed, RemoteNotFound) as error:
+        raise InvalidSettings(str(error), next_step=error.next_step) from error
+
+
+async def _check_runner(agent: PipecatRunnerClient, plan: Plan) -> None:
+    try:
+        transports = await agent.get_status()
+    except RemoteUnavailable as error:
+        raise InvalidSettings(
+            f"the runner at {plan.agent.label} does not answer ({error.detail})",
+            next_step="Start it (`python bot.py -t daily`) or correct agent.url.",
+        ) from error
+    if "daily" not in transports:
+        raise InvalidSettings(
+            f"the runner at {plan.agent.label} serves {', '.join(transports) or 'nothing'}, not daily",
+            next_step="Start it with `-t daily`.",
+        )

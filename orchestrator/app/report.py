@@ -1,0 +1,125 @@
+"""The `--json` document: one shape for `run`, `batches show` and their readers. Fields are added, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from statistics import median
+from typing import Any, Final
+
+from orchestrator.app.batches import BatchView
+from orchestrator.domain.run import Run, RunStatus
+from orchestrator.domain.session import End, Session, Teardown
+
+ResultUrl = Callable[[int], str | None]
+PHASES: Final = (
+    ("start", RunStatus.STARTING, RunStatus.STARTED),
+    ("join", RunStatus.STARTED, RunStatus.READY),
+    ("submit", RunStatus.READY, RunStatus.SUBMITTED),
+    ("connect", RunStatus.SUBMITTED, RunStatus.IN_CALL),
+    ("call", RunStatus.IN_CALL, RunStatus.CALL_ENDED),
+    ("judge", RunStatus.CALL_ENDED, RunStatus.JUDGED),
+)
+
+
+def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]:
+    """A batch as JSON: `batch`, `totals`, `runs[]`, `teardown`, `phases`; times in UTC, durations in seconds."""
+    sessions = {session.nonce: session for session in view.sessions}
+    totals, batch = view.totals, view.batch
+    outcome = batch.outcome
+    return {
+        "batch": {
+            "id": batch.batch_id,
+            "name": batch.name,
+            "status": batch.status.value,
+            "outcome": outcome.value if outcome else None,
+            "created_at": _time(batch.created_at),
+            "closed_at": _time(batch.closed_at),
+            "cancelled": batch.cancel_asked_at is not None,
+            "reason": batch.refusal or batch.cancel_reason,
+            "exit_code": int(view.exit_code),
+        },
+        "totals": {
+            "runs": totals.runs,
+            "passed": totals.passed,
+            "failed": totals.failed,
+            "inconclusive": totals.inconclusive,
+            "pass_rate": totals.pass_rate,
+        },
+        "runs": [_run(run, _last_session(run, sessions), result_url) for run in view.runs],
+        "teardown": teardown_statement(view.sessions),
+        "phases": phase_seconds(view.runs),
+    }
+
+
+def _last_session(run: Run, sessions: dict[str, Session]) -> Session | None:
+    own = [session for session in sessions.values() if session.run_id == run.run_id and session.exists]
+    return max(own, key=lambda session: session.intended_at, default=None)
+
+
+def _run(run: Run, session: Session | None, result_url: ResultUrl) -> dict[str, Any]:
+    return {
+        "id": run.run_id,
+        "index": run.index,
+        "scenario": run.scenario_id,
+        "status": run.status.value,
+        "outcome": run.outcome.value if run.outcome else None,
+        "reason": run.reason,
+        "attempts": run.attempt,
+        "cekura_run_id": run.cekura_run_id,
+        "cekura_result_id": run.cekura_result_id,
+        "result_url": result_url(run.cekura_result_id) if run.cekura_result_id else None,
+        "session_id": session.session_id if session else None,
+        "room_url": session.room_url if session else None,
+        "evidence": session.evidence.value if session and session.evidence else None,
+        "timeline": {status: _time(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
+    }
+
+
+def teardown_statement(sessions: tuple[Session, ...]) -> dict[str, Any]:
+    """Every session and room we caused: how many are confirmed gone, and each that is not, with what ends it when."""
+    caused = [session for session in sessions if session.exists]
+    ends = [(session, what, end) for session in caused for what, end in _ends(session)]
+    return {
+        "sessions": len(caused),
+        "rooms": sum(1 for session in caused if session.room_url),
+        "confirmed": sum(1 for _, _, end in ends if end.state is Teardown.CONFIRMED),
+        "bounded": [_left(session, what, end) for session, what, end in ends if end.state is Teardown.BOUNDED],
+        "left": [
+            _left(session, what, end) for session, what, end in ends if end.state in {Teardown.OPEN, Teardown.UNKNOWN}
+        ],
+    }
+
+
+def _ends(session: Session) -> list[tuple[str, End]]:
+    return [("session", session.session_end), ("room", session.room_end)]
+
+
+def _left(session: Session, what: str, end: End) -> dict[str, Any]:
+    return {
+        "what": what,
+        "id": session.session_id if what == "session" else session.room_url,
+        "run": session.run_id,
+        "attempt": session.attempt,
+        "by": end.how,
+        "until": _time(end.at),
+    }
+
+
+def phase_seconds(runs: tuple[Run, ...]) -> dict[str, dict[str, float]]:
+    """How long each phase took over the runs that went through it: count, median and 95th percentile in seconds."""
+    phases: dict[str, dict[str, float]] = {}
+    for name, begin, end in PHASES:
+        seconds = sorted(
+            (until - since).total_seconds()
+            for run in runs
+            if (since := run.since(begin)) and (until := run.since(end)) and until >= since
+        )
+        if seconds:
+            p95 = seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))]
+            phases[name] = {"count": len(seconds), "median": round(median(seconds), 3), "p95": round(p95, 3)}
+    return phases
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

@@ -1,0 +1,114 @@
+"""Makes a batch survive its process: the only importer of DBOS, behind one object that one file can replace.
+
+One workflow per batch, whose one step drives it; the rows hold the state, so the step may be executed again by whoever
+recovers the workflow. Measured traps this file answers:
+
+- Launched on the running loop, direct and recovered workflows run on that loop and share our clients.
+- The library replaces the loop's default executor and shuts it down at destroy; a fresh one is set afterwards.
+- A second construction silently returns the first: guarded by `_LAUNCHED`.
+- A workflow that ends in ERROR is never resumed: `drive` does not raise for trouble with a remote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.domain.errors import Conflict
+
+Drive = Callable[[str], Awaitable[None]]
+
+NAME: Final = "orchestrator"
+EXECUTOR_ID: Final = "local"  # one driving process per SQLite file: whoever holds the lock recovers its workflows
+SCHEMA_ERA: Final = "1"  # the library would take a hash of the sources, and a deploy would orphan batches
+EXECUTOR_THREADS: Final = 8
+
+_LAUNCHED: set[str] = set()
+
+
+class Durable:
+    """The engine of one process. `launch` on the running loop, `close` on the same."""
+
+    def __init__(self, *, state: Path, drive: Drive) -> None:
+        self._state = state
+        self._drive = drive
+        self._workflow: Callable[..., Any] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    async def launch(self) -> None:
+        """Start the engine; batches that a dead process left open are taken up again at once, on this loop."""
+        if _LAUNCHED:
+            raise Conflict("the durable engine is already running in this process")
+        _LAUNCHED.add(NAME)
+        _silence()
+        from dbos import DBOS, DBOSConfig
+
+        config: DBOSConfig = {
+            "name": NAME,
+            "system_database_url": f"sqlite:///{self._state}",
+            "application_version": SCHEMA_ERA,
+            "executor_id": EXECUTOR_ID,
+            "max_executor_threads": EXECUTOR_THREADS,
+            "notification_listener_polling_interval_sec": 0.2,
+            "log_level": "CRITICAL",
+            "enable_otlp": False,
+        }
+        DBOS(config=config)
+
+        @DBOS.step(name="drive")
+        async def drive(batch_id: str) -> None:
+            await self._execute(batch_id)
+
+        async def batch(batch_id: str) -> None:
+            await drive(batch_id)
+
+        # No limit on recoveries: however often the process dies, the batch is driven to its end.
+        self._workflow = DBOS.workflow(name="batch", max_recovery_attempts=None)(batch)
+        DBOS.launch()
+
+    async def run(self, batch_id: str) -> None:
+        """Drive a batch durably; one that is already under way (recovered) is waited for."""
+        from dbos import DBOS, SetWorkflowID
+
+        if self._workflow is None:
+            raise Conflict("the durable engine is not running")
+        with SetWorkflowID(batch_id):
+            handle = await DBOS.start_workflow_async(self._workflow, batch_id)
+        await handle.get_result()
+
+    async def _execute(self, batch_id: str) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        try:
+            await self._drive(batch_id)
+        finally:
+            if task is not None:
+                self._tasks.discard(task)
+
+    async def close(self) -> None:
+        """Stop driving (rows and workflows stay as they are), then stop the engine off the loop."""
+        from dbos import DBOS
+
+        self._closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable-close") as own:
+            await loop.run_in_executor(own, lambda: DBOS.destroy(destroy_registry=True))
+        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="orchestrator"))
+        _LAUNCHED.discard(NAME)
+
+
+def _silence() -> None:
+    """The library logs to the console by itself; what matters to a person is said by us."""
+    logger = logging.getLogger("dbos")
+    logger.addHandler(logging.NullHandler())
+    logger.setLevel(logging.CRITICAL)
+    logger.propagate = False

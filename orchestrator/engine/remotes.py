@@ -1,0 +1,69 @@
+"""The remotes of one process: one client each, shared by every batch, made on demand for agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.clients.cekura import CekuraClient
+from orchestrator.clients.daily import DailyClient, DailyDomains
+from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.clients.pipecat_runner import PipecatRunnerClient
+from orchestrator.clients.room import RoomAddress, parse_room_url
+from orchestrator.domain.errors import RemoteAuthFailed, RemoteError
+from orchestrator.domain.plan import AgentKind
+
+AgentClient = PipecatCloudClient | PipecatRunnerClient
+
+
+@dataclass(kw_only=True)
+class Remotes:
+    """What the engine may call. `starting` holds the nonces whose start call is under way in this process."""
+
+    cekura: CekuraClient
+    daily: DailyDomains
+    daily_api_url: str
+    open_agent: Callable[[AgentKind, str], AgentClient]
+    starting: set[str] = field(default_factory=set)
+    _agents: dict[tuple[AgentKind, str], AgentClient] = field(default_factory=dict)
+
+    def agent(self, kind: AgentKind, label: str) -> AgentClient:
+        """The client of one agent (`label`: its name at Pipecat Cloud, or its runner's URL)."""
+        key = (kind, label)
+        if key not in self._agents:
+            self._agents[key] = self.open_agent(kind, label)
+        return self._agents[key]
+
+    def address(self, room_url: str) -> RoomAddress:
+        """The domain and name inside a room's URL."""
+        return parse_room_url(room_url, daily_api_url=self.daily_api_url)
+
+    async def daily_for(self, room_url: str) -> DailyClient | None:
+        """The Daily key that reaches this room, or None where none does; RemoteError while that cannot be told."""
+        try:
+            return await self.daily.client_for(self.address(room_url))
+        except RemoteAuthFailed:
+            return None
+
+    async def aclose(self) -> None:
+        """Close every client."""
+        for agent in self._agents.values():
+            await agent.aclose()
+        await self.daily.aclose()
+        await self.cekura.aclose()
+
+    async def room_expiry(self, room_url: str) -> datetime | None:
+        """When Daily says a room expires; None where no key of ours can tell."""
+        try:
+            client = await self.daily_for(room_url)
+            if client is None:
+                return None
+            return (await client.get_room(self.address(room_url).name)).expires_at
+        except RemoteError:
+            return None
+
+
+def sentence(error: RemoteError) -> str:
+    """An error as one line for a person: what happened, and what to do."""
+    return f"{error}. {error.next_step}" if error.next_step else str(error)

@@ -1,0 +1,203 @@
+"""The rows of one batch as this process last committed them, and the one place where a fact is applied to a run.
+
+Memory follows the commit, never leads it. Whoever waits for a change takes a bell; every change rings all bells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from orchestrator.clock import Clock
+from orchestrator.domain.batch import Batch
+from orchestrator.domain.errors import Conflict
+from orchestrator.domain.plan import Plan
+from orchestrator.domain.run import Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
+from orchestrator.domain.session import Session
+from orchestrator.store import runs as run_rows
+from orchestrator.store import sessions as session_rows
+from orchestrator.store.database import Store
+
+T = TypeVar("T")
+CALL_ENDED: Final = "call ended"
+EndCall = Callable[[Run], Awaitable[None]]
+Listener = Callable[[Run, Run], None]
+# A unit of work that changes one session row; only the store looks inside the connection it is given.
+SessionUnit = Callable[[Any], Session]
+
+
+class Roster:
+    """One batch's runs and sessions; `listener` hears each committed step (run before, run after)."""
+
+    def __init__(
+        self,
+        *,
+        batch: Batch,
+        plan: Plan,
+        runs: Iterable[Run],
+        sessions: Iterable[Session],
+        store: Store,
+        clock: Clock,
+        end_call: EndCall,
+        listener: Listener,
+    ) -> None:
+        self.batch = batch
+        self.plan = plan
+        self.runs = {run.run_id: run for run in runs}
+        self.sessions = {session.nonce: session for session in sessions}
+        self.statuses = Counter(run.status for run in self.runs.values())
+        self._store = store
+        self._clock = clock
+        self._end_call = end_call
+        self._listener = listener
+        self._patience = Patience(retries=plan.infrastructure_retries, refused_seconds=plan.timeouts.capacity)
+        self._locks = {run_id: asyncio.Lock() for run_id in self.runs}
+        self._by_status: dict[RunStatus, set[str]] = {status: set() for status in RunStatus}
+        for run in self.runs.values():
+            self._by_status[run.status].add(run.run_id)
+        self._bells: list[asyncio.Event] = []
+
+    def bell(self) -> Bell:
+        """A bell of one's own, rung at every change."""
+        event = asyncio.Event()
+        self._bells.append(event)
+        return Bell(event)
+
+    def ring(self) -> None:
+        """Wake everybody who waits for a change."""
+        for event in self._bells:
+            event.set()
+
+    def of_status(self, *statuses: RunStatus) -> list[Run]:
+        """The runs in these states, in the order of the plan."""
+        chosen = (self.runs[run_id] for status in statuses for run_id in self._by_status[status])
+        return sorted(chosen, key=lambda run: run.index)
+
+    def session_of(self, run: Run) -> Session | None:
+        """The run's current session."""
+        return self.sessions.get(run.nonce) if run.nonce else None
+
+    @property
+    def finished(self) -> bool:
+        """True when every run has its outcome."""
+        return all(run.status.final for run in self.runs.values())
+
+    @property
+    def torn_down(self) -> bool:
+        """True when every session and room is confirmed gone, or bounded and named."""
+        return all(session.torn_down for session in self.sessions.values())
+
+    def sessions_held(self) -> int:
+        """How many sessions count against the session budget now."""
+        now = self._clock.now()
+        return sum(session.holds_budget(now) for session in self.sessions.values())
+
+    def put(self, session: Session) -> None:
+        """Take note of a session row that was committed elsewhere."""
+        if session.batch_id == self.batch.batch_id:
+            self.sessions[session.nonce] = session
+            self.ring()
+
+    async def write_session(self, unit: SessionUnit) -> Session:
+        """Commit a unit that changes one session row, and take note of it."""
+        session = await self._store.write(unit)
+        self.put(session)
+        return session
+
+    async def write_unit(self, unit: Callable[[Any], T]) -> T:
+        """Commit a unit whose effect on the batch's rows this roster need not see."""
+        return await self._store.write(unit)
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """Run a query on the store."""
+        return await self._store.read(query)
+
+    async def begin(self, run: Run, session: Session) -> bool:
+        """Commit the intent to start a session for `run`, with the budget it takes; False when the budget is full."""
+        async with self._locks[run.run_id]:
+            believed = self.runs[run.run_id]
+            step = next_step(believed, StartIntended(at=session.intended_at, nonce=session.nonce), self._patience)
+            if step.run is believed:
+                return False
+            most = self.plan.limits.concurrency
+
+            def unit(connection: Any) -> bool:
+                taken = session_rows.record_intent(connection, session, most=most)
+                return taken and _swapped(connection, step.run, believed)
+
+            taken = await self._store.write(unit)
+            if taken:
+                self.sessions[session.nonce] = session
+                self._put_run(believed, step.run)
+            return taken
+
+    async def apply(self, run_id: str, fact: Fact, *, also: SessionUnit | None = None) -> Step:
+        """Apply one fact to one run: decide, end its call if that was decided, commit run and session as one unit.
+
+        `also` changes the run's session in the same unit, whatever the fact changes.
+        """
+        async with self._locks[run_id]:
+            believed = self.runs[run_id]
+            step = next_step(believed, fact, self._patience)
+            if step.end_call:
+                await self._end_call(believed)
+            if step.run is not believed or also is not None:
+                session = await self._store.write(partial(self._unit, believed, step, also))
+                if session is not None:
+                    self.sessions[session.nonce] = session
+                self._put_run(believed, step.run)
+            return step
+
+    def _unit(self, believed: Run, step: Step, also: SessionUnit | None, connection: Any) -> Session | None:
+        if step.run is not believed:
+            _swapped(connection, step.run, believed)
+        session = also(connection) if also is not None else None
+        if step.condemn is not None and believed.nonce is not None:
+            session = session_rows.record_condemned(
+                connection,
+                believed.nonce,
+                at=self._clock.now(),
+                reason=step.condemn,
+                teardown_from=self._clock.now() + self._grace(step.condemn),
+            )
+        return session
+
+    def _grace(self, reason: str) -> timedelta:
+        """A call that ended by itself leaves its bot a moment for its own finalisation; nothing else waits."""
+        return timedelta(seconds=self.plan.timing.teardown_grace if reason == CALL_ENDED else 0)
+
+    def _put_run(self, before: Run, after: Run) -> None:
+        if after is not before:
+            self.runs[after.run_id] = after
+            self.statuses[before.status] -= 1
+            self.statuses[after.status] += 1
+            self._by_status[before.status].discard(after.run_id)
+            self._by_status[after.status].add(after.run_id)
+            self._listener(before, after)
+        self.ring()
+
+
+class Bell:
+    """Waits for a change, or for a time, whichever comes first."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+
+    async def wait(self, seconds: float) -> None:
+        """Return at the next ring (or at once, if it rang since the last wait), at latest after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        self._event.clear()
+
+
+def _swapped(connection: Any, run: Run, believed: Run) -> bool:
+    if not run_rows.record_run(connection, run, believed=believed):
+        raise Conflict(f"run {run.run_id} was changed by somebody else")
+    return True

@@ -1,0 +1,251 @@
+"""Starts sessions: just in time, paced, within both budgets, the first of a batch alone.
+
+Each start is an intent row first. What its answer means is decided by the error's type: certainly nothing happened
+(`RemoteBusy`, `RemoteUnavailable`, `RemoteRejected`, `RemoteAuthFailed`), or nobody knows (`OutcomeUnknown`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from loguru import logger
+
+from orchestrator.clock import Clock
+from orchestrator.domain.budget import CallBudget, plan_starts
+from orchestrator.domain.errors import (
+    OutcomeUnknown,
+    RemoteAuthFailed,
+    RemoteBusy,
+    RemoteError,
+    RemoteProtocolError,
+    RemoteRejected,
+    RemoteUnavailable,
+)
+from orchestrator.domain.observation import StartedSession, StartRequest
+from orchestrator.domain.plan import AgentKind
+from orchestrator.domain.run import Run, RunStatus, SessionLost, SessionStarted, StartRefused
+from orchestrator.domain.session import End, Session, SessionStatus, Teardown
+from orchestrator.engine.remotes import Remotes, sentence
+from orchestrator.engine.roster import Roster
+from orchestrator.plans import render_run, room_seconds
+from orchestrator.store import sessions as session_rows
+
+MARK: Final = "_orchestrator"
+REFUSED_FIRST_WAIT: Final = 1.0
+REFUSED_LONGEST_WAIT: Final = 15.0
+RUNNER_IDLE_SECONDS: Final = (
+    300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
+)
+EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
+SHARED_ROOM: Final = (
+    "the runner gave the same room to two sessions: DAILY_ROOM_URL is set in its environment; unset it and restart the "
+    "runner, so that each session gets a room of its own"
+)
+
+
+class Starter:
+    """Starts the sessions of one batch. `refuse` ends the batch before it costs anything, with the reason."""
+
+    def __init__(
+        self,
+        *,
+        roster: Roster,
+        remotes: Remotes,
+        clock: Clock,
+        environ: Mapping[str, str],
+        speed: float,
+        session_limit: float,
+        on_lost: Callable[[Session], None],
+        refuse: Callable[[str], None],
+        held_back: Callable[[], bool],
+    ) -> None:
+        self._roster = roster
+        self._remotes = remotes
+        self._clock = clock
+        self._environ = environ
+        self._speed = speed
+        self._session_limit = session_limit
+        self._on_lost = on_lost
+        self._refuse = refuse
+        self._held_back = held_back
+        self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.label)
+        self.calls = CallBudget.of(roster.plan.limits, clock.now())
+        self._proven = any(session.answered_at for session in roster.sessions.values())
+        self._hold_until = 0.0
+        self._refusals = 0
+
+    async def run(self) -> None:
+        """Start sessions until no run needs one any more."""
+        bell = self._roster.bell()
+        async with asyncio.TaskGroup() as starts:
+            while not self._roster.finished:
+                begun = await self._begin_one(starts)
+                if begun:
+                    await self._clock.sleep(1 / self._roster.plan.limits.starts_per_second)
+                else:
+                    await bell.wait(self._wait_seconds())
+
+    def _wait_seconds(self) -> float:
+        held = self._hold_until - self._clock.monotonic()
+        return max(0.01, min(held, 1.0)) if held > 0 else 1.0
+
+    async def _begin_one(self, starts: asyncio.TaskGroup) -> bool:
+        run = self._next_run()
+        if run is None:
+            return False
+        statuses = self._roster.statuses.copy()
+        session = self._intent(run)
+        if not await self._roster.begin(run, session):
+            return False
+        self.calls = self.calls.exploring(run.run_id, statuses)
+        self._remotes.starting.add(session.nonce)
+        starts.create_task(self._start(self._roster.runs[run.run_id], session), name=f"start {session.nonce}")
+        return True
+
+    def _next_run(self) -> Run | None:
+        planned = self._roster.of_status(RunStatus.PLANNED)
+        starting = self._roster.statuses[RunStatus.STARTING]
+        if not planned or self._held_back() or self._clock.monotonic() < self._hold_until:
+            return None
+        if not self._proven and starting:
+            return None  # the first start goes alone: a wrong key or name must not cost a burst of requests
+        self.calls = self.calls.rested(at=self._clock.now())
+        due = plan_starts(
+            planned=len(planned),
+            statuses=self._roster.statuses,
+            calls=self.calls,
+            sessions_held=self._roster.sessions_held(),
+            limits=self._roster.plan.limits,
+        )
+        return planned[0] if due else None
+
+    def _intent(self, run: Run) -> Session:
+        plan, now = self._roster.plan, self._clock.now()
+        room_expires_at = now + timedelta(seconds=room_seconds(plan))
+        ends_by, ends_at = self._bound(now, room_expires_at)
+        return Session(
+            nonce=str(uuid.uuid4()),
+            batch_id=run.batch_id,
+            run_id=run.run_id,
+            attempt=run.attempt + 1,
+            agent_kind=plan.agent.kind,
+            agent_label=plan.agent.label,
+            status=SessionStatus.INTENT,
+            intended_at=now,
+            ends_by=ends_by,
+            ends_at=ends_at,
+            room_expires_at=room_expires_at,
+        )
+
+    def _bound(self, now: datetime, room_expires_at: datetime) -> tuple[str, datetime]:
+        if self._roster.plan.agent.kind is AgentKind.PIPECAT_CLOUD:
+            return "Pipecat Cloud's session limit", now + timedelta(seconds=self._session_limit)
+        idle = timedelta(seconds=RUNNER_IDLE_SECONDS)
+        return "the bot's own idle timeout once its room has expired", room_expires_at + idle
+
+    def _request(self, run: Run, session: Session) -> StartRequest:
+        plan = self._roster.plan
+        rendered = render_run(
+            plan,
+            scenario=plan.scenarios[run.scenario_position],
+            run_id=run.run_id,
+            run_index=run.index,
+            batch_id=run.batch_id,
+            environ=self._environ,
+        )
+        mark = {"nonce": session.nonce, "run": run.run_id, "batch": run.batch_id}
+        ends = {"exp": int(session.room_expires_at.timestamp()), "eject_at_room_exp": True}
+        return StartRequest(
+            body={**rendered.body, MARK: mark},
+            room_properties={**plan.agent.room_properties, **ends},
+            token_properties={**plan.agent.token_properties, "user_id": session.nonce},
+        )
+
+    async def _start(self, run: Run, session: Session) -> None:
+        """Make the one start call of a session.
+
+        May it be repeated: no. A lost answer: the session is looked up by its mark. Committed first: the session row.
+        If we die here: the row is found `sent`, and the reaper looks for it.
+        """
+        try:
+            sent = partial(session_rows.record_sent, nonce=session.nonce, at=self._clock.now())
+            if not await self._roster.write_unit(sent):
+                return  # condemned before it was sent: it never will be
+            started = await self._agent.start_session(self._request(run, session))
+        except (RemoteBusy, RemoteUnavailable) as error:
+            await self._refused(run, session, error, for_now=True)
+        except (RemoteAuthFailed, RemoteRejected) as error:
+            await self._refused(run, session, error, for_now=False)
+        except (OutcomeUnknown, RemoteProtocolError) as error:
+            await self._lost(session, error)
+        else:
+            await self._answered(run, session, started)
+        finally:
+            self._remotes.starting.discard(session.nonce)
+
+    async def _refused(self, run: Run, session: Session, error: RemoteError, *, for_now: bool) -> None:
+        reason = sentence(error)
+        note = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.REFUSED, note=reason)
+        if not for_now and not self._proven:
+            self._refuse(reason)
+        self.calls = self.calls.without(run.run_id)
+        if for_now:
+            self._hold_off(error)
+        fact = StartRefused(at=self._clock.now(), reason=reason, for_now=for_now)
+        await self._roster.apply(run.run_id, fact, also=note)
+
+    def _hold_off(self, error: RemoteError) -> None:
+        self._refusals += 1
+        told = error.retry_after if isinstance(error, RemoteBusy) else None
+        wait = min(REFUSED_LONGEST_WAIT, REFUSED_FIRST_WAIT * 2 ** min(self._refusals - 1, 10)) / self._speed
+        self._hold_until = self._clock.monotonic() + (told if told is not None else wait)
+        logger.info("start refused for now", error=str(error), wait=wait)
+
+    async def _lost(self, session: Session, error: RemoteError) -> None:
+        note = f"its start answer was lost ({error})"
+        unit = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.LOST, note=note)
+        self._on_lost(await self._roster.write_session(unit))
+
+    async def _answered(self, run: Run, session: Session, started: StartedSession) -> None:
+        self._proven = True
+        self._refusals = 0
+        answer = partial(
+            session_rows.record_answer,
+            nonce=session.nonce,
+            at=self._clock.now(),
+            session_id=started.session_id,
+            room_url=started.room_url,
+            meeting_token=started.meeting_token,
+        )
+        await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
+        if await self._shared(session, started.room_url):
+            await self._give_up_shared_room(run, session)
+
+    async def _shared(self, session: Session, room_url: str) -> bool:
+        """True for a room that this start did not make: used before, or with an expiry we did not ask for."""
+        if session.agent_kind is not AgentKind.PIPECAT_RUNNER:
+            return False
+        others = (other for other in self._roster.sessions.values() if other.nonce != session.nonce)
+        if any(other.room_url == room_url for other in others):
+            return True
+        expiry = await self._remotes.room_expiry(room_url)
+        return expiry is not None and abs(expiry - session.room_expires_at) > EXPIRY_TOLERANCE
+
+    async def _give_up_shared_room(self, run: Run, session: Session) -> None:
+        self._refuse(SHARED_ROOM)
+        kept = End(state=Teardown.BOUNDED, how="a room the runner shares between sessions: not ours to delete")
+        unit = partial(
+            session_rows.record_ends,
+            nonce=session.nonce,
+            session_end=End(),
+            room_end=kept,
+            again_at=self._clock.now(),
+        )
+        await self._roster.apply(
+            run.run_id, SessionLost(at=self._clock.now(), reason=SHARED_ROOM, retry=False), also=unit
+        )

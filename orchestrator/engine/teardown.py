@@ -1,0 +1,158 @@
+"""How sessions and their rooms are torn down, and what counts as proof that they are gone.
+
+Sessions are stopped first, in parallel: they bill. Rooms follow, emptied and deleted in bulk where there are many. What
+cannot be confirmed is tried again until its bound has passed, or named with that bound where nothing can be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from orchestrator.clients.daily import DailyClient
+from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNotFound
+from orchestrator.domain.session import SETTLED, End, Session, Teardown
+from orchestrator.engine.remotes import Remotes
+
+FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """How a session and its room stand after one try."""
+
+    session: Session
+    session_end: End
+    room_end: End
+
+
+class TeardownCrew:
+    """Tears down what it is given; every call it makes may be repeated, and a lost answer only means another try."""
+
+    def __init__(self, *, remotes: Remotes) -> None:
+        self._remotes = remotes
+
+    async def tear_down(self, sessions: Sequence[Session], *, now: datetime) -> list[Ends]:
+        """One try for each session and its room."""
+        session_ends = await asyncio.gather(*(self._end_session(session, now) for session in sessions))
+        room_ends = await self._end_rooms(sessions, now)
+        return [
+            Ends(session=session, session_end=session_end, room_end=room_ends[session.nonce])
+            for session, session_end in zip(sessions, session_ends, strict=True)
+        ]
+
+    # --- sessions --------------------------------------------------------------------------------------------------
+
+    async def _end_session(self, session: Session, now: datetime) -> End:
+        if session.session_end.state in SETTLED:
+            return session.session_end
+        bound = End(state=Teardown.BOUNDED, how=session.ends_by, at=session.ends_at)
+        if now >= session.ends_at:
+            return bound
+        agent = self._remotes.agent(session.agent_kind, session.agent_label)
+        if not isinstance(agent, PipecatCloudClient):
+            return End(state=Teardown.BOUNDED, how=f"not observable on a runner; {session.ends_by}", at=session.ends_at)
+        if session.session_id is None or not agent.stoppable:
+            return bound
+        return await self._stop(agent, session.session_id, now)
+
+    async def _stop(self, agent: PipecatCloudClient, session_id: str, now: datetime) -> End:
+        """Stop a session, ask for its record. Both may be repeated; the row was condemned first; the reaper retries."""
+        try:
+            await agent.stop_session(session_id)
+            record = await agent.get_session(session_id)
+        except RemoteNotFound:
+            return End(state=Teardown.CONFIRMED, how="Pipecat Cloud knows it no longer", at=now)
+        except OrchestratorError as error:
+            return End(state=Teardown.OPEN, how=str(error))
+        if record.ended_at is None:
+            return End(state=Teardown.OPEN, how="stopped; its record shows no end yet")
+        return End(state=Teardown.CONFIRMED, how="its record at Pipecat Cloud shows its end", at=record.ended_at)
+
+    # --- rooms -----------------------------------------------------------------------------------------------------
+
+    async def _end_rooms(self, sessions: Sequence[Session], now: datetime) -> dict[str, End]:
+        ends: dict[str, End] = {}
+        by_key: dict[DailyClient, list[Session]] = defaultdict(list)
+        for session in sessions:
+            if session.room_end.state in SETTLED:
+                ends[session.nonce] = session.room_end
+                continue
+            try:
+                client = await self._remotes.daily_for(session.room_url) if session.room_url else None
+            except RemoteError as error:
+                ends[session.nonce] = End(how=str(error))
+                continue
+            if client is None or now >= session.room_expires_at:
+                ends[session.nonce] = _bounded(session)
+            else:
+                by_key[client].append(session)
+        for client, group in by_key.items():
+            ends |= await self._end_rooms_of(client, group, now)
+        return ends
+
+    async def _end_rooms_of(self, client: DailyClient, group: Sequence[Session], now: datetime) -> dict[str, End]:
+        names = {session.nonce: self._remotes.address(session.room_url or "").name for session in group}
+        await self._empty(client, list(names.values()))
+        if len(names) <= FEW_ROOMS:
+            deleted = await asyncio.gather(*(_delete(client, name, now) for name in names.values()))
+            return dict(zip(names, deleted, strict=True))
+        return await self._delete_in_bulk(client, names, now)
+
+    async def _empty(self, client: DailyClient, names: Sequence[str]) -> None:
+        """Eject who is left; a room that cannot be emptied is deleted all the same."""
+        try:
+            if len(names) <= FEW_ROOMS:
+                found = await asyncio.gather(*(client.presence(name) for name in names))
+                present = dict(zip(names, found, strict=True))
+            else:
+                everybody = await client.presence_all()
+                present = {name: everybody.get(name, []) for name in names}
+        except RemoteError:
+            return
+        occupied = {name: [one.participant_id for one in somebody] for name, somebody in present.items() if somebody}
+        await asyncio.gather(*(_eject(client, name, ids) for name, ids in occupied.items()))
+
+    async def _delete_in_bulk(self, client: DailyClient, names: dict[str, str], now: datetime) -> dict[str, End]:
+        try:
+            count = await client.delete_rooms(list(names.values()))
+        except RemoteError as error:
+            count, why = 0, str(error)
+        else:
+            why = "the bulk delete removed fewer rooms than named"
+        if count == len(names):
+            gone = End(state=Teardown.CONFIRMED, how="deleted in bulk at Daily", at=now)
+            return dict.fromkeys(names, gone)
+        ends = {nonce: await _delete(client, name, now) for nonce, name in names.items()}
+        return {nonce: end if end.state in SETTLED else End(how=end.how or why) for nonce, end in ends.items()}
+
+
+def _bounded(session: Session) -> End:
+    if session.room_url is None:
+        how = "its name is not known; if it exists, it expires and ejects whoever is in it"
+    else:
+        how = "no Daily key of ours reaches it; it expires and ejects whoever is in it"
+    return End(state=Teardown.BOUNDED, how=how, at=session.room_expires_at)
+
+
+async def _delete(client: DailyClient, name: str, now: datetime) -> End:
+    """Delete one room. May be repeated; the key has seen this room alive, so its 404 is proof; the reaper retries."""
+    try:
+        await client.delete_room(name)
+    except RemoteNotFound:
+        return End(state=Teardown.CONFIRMED, how="Daily knows it no longer", at=now)
+    except RemoteError as error:
+        return End(state=Teardown.OPEN, how=str(error))
+    return End(state=Teardown.CONFIRMED, how="deleted at Daily", at=now)
+
+
+async def _eject(client: DailyClient, name: str, participant_ids: Sequence[str]) -> None:
+    try:
+        await client.eject(name, participant_ids)
+    except RemoteError:
+        return  # the deletion follows, and the room's own expiry ejects

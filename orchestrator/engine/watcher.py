@@ -1,0 +1,97 @@
+"""Follows submitted runs: one bulk request for many, jittered, tolerant of failures; and the deadlines of ours.
+
+A missing id is unknown, not done. An unrecognised status word is waited out, bounded by the run's own deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from random import Random
+from typing import Final
+
+from loguru import logger
+
+from orchestrator.clock import Clock
+from orchestrator.domain.budget import QUEUED_POLLS_TO_SHRINK
+from orchestrator.domain.errors import RemoteError
+from orchestrator.domain.observation import CallObservation, CallStatus
+from orchestrator.domain.run import WITH_CEKURA, CallSeen, Overdue, Run, RunStatus
+from orchestrator.engine.remotes import Remotes
+from orchestrator.engine.roster import Roster
+from orchestrator.engine.starter import Starter
+
+JITTER: Final = 0.1
+
+
+class Watcher:
+    """Polls the submitted runs of one batch."""
+
+    def __init__(self, *, roster: Roster, remotes: Remotes, clock: Clock, starter: Starter, random: Random) -> None:
+        self._roster = roster
+        self._remotes = remotes
+        self._clock = clock
+        self._starter = starter
+        self._random = random
+        self._queued: Counter[str] = Counter()
+        self._unrecognised: set[str] = set()
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Poll while any run may still be with Cekura; the interval runs from poll to poll."""
+        bell = self._roster.bell()
+        next_poll = 0.0
+        while not self._roster.finished:
+            if not self._roster.of_status(*WITH_CEKURA):
+                await bell.wait(1.0)
+                continue
+            wait = next_poll - self._clock.monotonic()
+            if wait > 0:
+                await self._clock.sleep(wait)
+            next_poll = self._clock.monotonic() + self._interval()
+            await self._poll()
+            await self._give_up_overdue()
+
+    def _interval(self) -> float:
+        spread = 1 + self._random.uniform(0, JITTER)
+        return self._roster.plan.timing.poll_interval * spread
+
+    async def _poll(self) -> None:
+        runs = {run.cekura_run_id: run for run in self._roster.of_status(*WITH_CEKURA) if run.cekura_run_id}
+        try:
+            calls = await self._remotes.cekura.get_runs(list(runs))
+        except RemoteError as error:
+            self._failures += 1
+            logger.warning("a poll failed", failures=self._failures, error=str(error))
+            return
+        self._failures = 0
+        now = self._clock.now()
+        known = [(runs[call.cekura_run_id], call) for call in calls if call.cekura_run_id in runs]
+        for run, call in known:
+            self._note(run, call)
+        await asyncio.gather(*(self._roster.apply(run.run_id, CallSeen(at=now, call=call)) for run, call in known))
+
+    def _note(self, run: Run, call: CallObservation) -> None:
+        if call.status is CallStatus.QUEUED:
+            self._queued[run.run_id] += 1
+            if self._queued[run.run_id] == QUEUED_POLLS_TO_SHRINK:
+                self._starter.calls = self._starter.calls.queued(at=self._clock.now())
+                logger.info("Cekura queues our runs; fewer calls at once", working=self._starter.calls.working)
+        elif call.status is CallStatus.UNRECOGNISED and call.raw_status not in self._unrecognised:
+            self._unrecognised.add(call.raw_status)
+            logger.warning("an unknown run status is waited out", status=call.raw_status)
+        elif run.status is RunStatus.SUBMITTED:
+            queued = self._queued[run.run_id] > 0
+            self._starter.calls = self._starter.calls.called(run.run_id, was_queued=queued)
+
+    async def _give_up_overdue(self) -> None:
+        timeouts, now = self._roster.plan.timeouts, self._clock.now()
+        for run in self._roster.of_status(*WITH_CEKURA):
+            judging = run.status is RunStatus.CALL_ENDED
+            since = run.since(RunStatus.CALL_ENDED if judging else RunStatus.SUBMITTED) or now
+            limit = timedelta(seconds=timeouts.judge if judging else timeouts.run)
+            if now - since > limit:
+                what = "no verdict came" if judging else "the call had not ended"
+                reason = f"{what} {limit.total_seconds():.0f} s after {'it ended' if judging else 'submission'}"
+                await self._roster.apply(run.run_id, Overdue(at=now, reason=reason))
