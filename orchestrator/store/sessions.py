@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, literal, not_, or_, select, update
 
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
-from orchestrator.store.tables import sessions
+from orchestrator.store.tables import UtcTime, sessions
 
 
 def record_intent(connection: Connection, session: Session, *, most: int) -> bool:
@@ -94,7 +94,7 @@ def record_answer(
     connection.execute(
         update(sessions)
         .where(sessions.c.nonce == nonce)
-        .values(**values, answered_at=func.coalesce(sessions.c.answered_at, at), settled=False)
+        .values(**values, answered_at=func.coalesce(sessions.c.answered_at, literal(at, UtcTime)), settled=False)
     )
     if meeting_token is not None:
         connection.execute(
