@@ -172,9 +172,15 @@ def _example_line(place: Place) -> str:
     examples = field.examples if field is not None else None
     if not examples:
         return dotted(place)
-    inside = isinstance(place[-1], int)  # an element of a list
-    text = f"- {json.dumps(examples[0][0])}" if inside else f"{place[-1]}: {json.dumps(examples[0])}"
-    return text.replace('"', "")
+    if isinstance(place[-1], str):
+        return f"{place[-1]}: {_flow(examples[0])}"
+    element = examples[0][0]
+    return f"- {_flow(element)}" if isinstance(element, Mapping) else _flow(element)
+
+
+def _flow(value: Any) -> str:
+    """An example as YAML in one line; examples are simple enough to need no quotes."""
+    return json.dumps(value).replace('"', "")
 
 
 def _field_at(place: Place) -> FieldInfo | None:

@@ -7,6 +7,7 @@ come at once and none twice.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -15,9 +16,10 @@ from pydantic import ValidationError
 
 from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.finding import Finding, Place
-from orchestrator.plans.model import MAX_RUNS, Section, TimeoutsSection, TimingSection
+from orchestrator.plans.model import MAX_RUNS, VARIABLE_NAME, Section, TimeoutsSection, TimingSection
 from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
+from orchestrator.plans.source import is_utf8
 from orchestrator.plans.template import misplaced_findings, render, template_findings
 
 RUNNER_TOKEN_SECONDS: Final = 7200  # a runner's tokens end 2 h after the start (pipecat.runner.daily.configure, 1.14)
@@ -135,20 +137,22 @@ def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _body_findings(
     data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int
 ) -> Iterator[Finding]:
-    names = [name for name in _list(data.get("env")) if isinstance(name, str)]
-    unrenderable = list(_template_findings(data, names))
-    unset = [name for name in names if name not in environ]
-    yield from unrenderable
-    for index, name in enumerate(_list(data.get("env"))):
-        if name in unset:
-            message = f"the environment variable {name} is not set"
-            yield Finding(place=("env", index), message=message, remedy=f"export {name}=... before running")
-        elif isinstance(name, str) and not _is_utf8(environ[name]):
-            unset.append(name)
-            message = f"the environment variable {name} is not UTF-8 text"
-            yield Finding(place=("env", index), message=message, remedy="give it a UTF-8 value")
-    if not unrenderable and not unset:
+    listed = _list(data.get("env"))
+    names = [name for name in listed if isinstance(name, str) and re.match(VARIABLE_NAME, name)]
+    in_the_way = list(_template_findings(data, names))
+    for name in names:
+        if (message := _variable_trouble(name, environ)) is not None:
+            place = ("env", listed.index(name))
+            in_the_way.append(Finding(place=place, message=message, remedy=f"export {name}=... before running"))
+    yield from in_the_way
+    if not in_the_way:
         yield from _size_findings(data, names, environ=environ, data_message_limit=data_message_limit)
+
+
+def _variable_trouble(name: str, environ: Mapping[str, str]) -> str | None:
+    if name not in environ:
+        return f"the environment variable {name} is not set"
+    return None if is_utf8(environ[name]) else f"the environment variable {name} is not UTF-8 text"
 
 
 def _template_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[Finding]:
@@ -257,11 +261,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -23,6 +23,7 @@ DEPTH_LIMIT: Final = 60  # levels of nesting
 VALUE_LIMIT: Final = 100_000  # values, once anchors are expanded
 
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+_TEXT_TAG: Final = "tag:yaml.org,2002:str"
 _MAPPING_TAG: Final = "tag:yaml.org,2002:map"
 _SEQUENCE_TAG: Final = "tag:yaml.org,2002:seq"
 _TEMPLATE_REMEDY: Final = 'quote a template, like "{{ run.id }}"'
@@ -188,7 +189,7 @@ class _Builder:
         if not isinstance(node, yaml.ScalarNode):
             self.refuse(place, line, "a key must be text", _TEMPLATE_REMEDY)
             return None
-        if not node.tag.endswith(":str"):
+        if node.tag != _TEXT_TAG:
             self.refuse(place, line, f"the key {node.value} is not text to YAML", f'quote it: "{node.value}"')
             return None
         if node.value in seen:
@@ -201,8 +202,17 @@ class _Builder:
         if node.tag != expected:
             self.refuse(place, node.start_mark.line + 1, f"has the tag {node.tag}", "leave YAML tags out")
 
+    def tagged(self, node: yaml.ScalarNode) -> bool:
+        """True where the text alone would not have made it the kind it is; constructors then fail in their own ways."""
+        kinds = (node.style is None, node.style is not None)
+        implicit = self.loader.resolve(yaml.ScalarNode, node.value, kinds)  # type: ignore[no-untyped-call]  # so are the stubs
+        return node.tag not in {implicit, _TEXT_TAG}
+
     def scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
         line = node.start_mark.line + 1
+        if self.tagged(node):
+            self.refuse(place, line, f"has the tag {node.tag}", "leave YAML tags out")
+            return None
         try:
             value = self.loader.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError):
@@ -220,7 +230,7 @@ def _refused(node: yaml.ScalarNode, value: Any) -> str | None:
     """Why a scalar may not pass: not JSON, or read one way by YAML 1.1 and another by YAML 1.2."""
     text = node.value
     if isinstance(value, str):
-        return None if _is_utf8(value) else "is half of a character (a lone surrogate)"
+        return None if is_utf8(value) else "is half of a character (a lone surrogate)"
     if isinstance(value, bool):
         return (
             None
@@ -242,7 +252,8 @@ def _refused_number(text: str, value: float) -> str | None:
     return None
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """False for text that holds half of a surrogate pair: it cannot be sent."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,0 +1,52 @@
+import jsonschema
+import pytest
+import yaml
+
+from orchestrator.plans import json_schema
+from orchestrator.plans.model import SECTIONS, PlanFile
+from orchestrator.plans.schema import SCHEMA_PATH, schema_text
+
+
+@pytest.fixture(scope="module")
+def validator():
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    return jsonschema.Draft202012Validator(json_schema())
+
+
+def test_the_published_schema_equals_the_code():
+    remedy = "run: python -m orchestrator.plans.schema > orchestrator/plans/plan.schema.json"
+    assert SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(), remedy
+
+
+def test_every_example_plan_satisfies_the_schema_and_the_checks(example, loaded_example, validator):
+    validator.validate(yaml.safe_load(example.read_text(encoding="utf-8")))
+    assert loaded_example.plan.run_count >= 1
+
+
+@pytest.mark.parametrize("model", [PlanFile, *SECTIONS.values()], ids=lambda model: model.__name__)
+def test_every_key_says_what_it_means_and_shows_an_example(model):
+    sections = set(SECTIONS) - {"scenarios"} if model is PlanFile else set()  # those are described by their models
+    for name, field in model.model_fields.items():
+        assert field.examples, name
+        assert field.description or name in sections, name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"scenarios": []},
+        {"scenarios": [{"scenario": 1, "repeat": 0}]},
+        {"unknown": 1},
+        {"agent": {"kind": "pipecat_cloud"}},
+        {"agent": {"kind": "pipecat_runner"}},
+        {"agent": {"kind": "pipecat_cloud", "name": "b", "url": "http://h"}},
+        {"readiness": "soon"},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_the_checks_refuse(validator, change):
+    good = {"version": 1, "agent": {"kind": "pipecat_cloud", "name": "b"}, "scenarios": [{"scenario": 1}]}
+    validator.validate({**good, "readiness": "probe"})
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate({**good, **change})
