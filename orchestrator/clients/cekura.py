@@ -187,7 +187,7 @@ class CekuraClient:
                 raise
             middle = len(ids) // 2
             return await self._runs(ids[:middle]) + await self._runs(ids[middle:])
-        runs = [call_observation(record_of(item)) for item in answer.records()]
+        runs = [call_observation(item) for item in answer.records()]
         return [run for run in runs if run is not None and run.cekura_run_id in ids]
 
     async def _results_page(self, agent_id: int | None, page: int) -> tuple[list[AcceptedSubmission], bool]:
@@ -200,7 +200,7 @@ class CekuraClient:
             if page == 1:
                 raise
             return [], False  # the list shrank meanwhile: its framework answers 404 past the last page
-        results = [accepted_submission(record_of(item)) for item in answer.array("results")]
+        results = [accepted_submission(item) for item in answer.array("results")]
         return [result for result in results if result is not None], bool(answer.record().get("next"))
 
 

@@ -181,8 +181,8 @@ class DailyClient:
     def _room(self, answer: Answer) -> Room:
         return self._room_of(answer, answer.record())
 
-    def _room_of(self, answer: Answer, body: Any) -> Room:
-        room = _room(record_of(body))
+    def _room_of(self, answer: Answer, body: Mapping[str, Any]) -> Room:
+        room = _room(body)
         if room is None:
             raise answer.broken("a room without a name or url")
         try:

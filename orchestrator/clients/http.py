@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -124,23 +126,22 @@ class Answer:
             raise self.broken("the answer is not a JSON object")
         return body
 
-    def records(self) -> list[Any]:
-        """The body as a JSON array."""
-        body = self.json()
-        if not isinstance(body, list):
-            raise self.broken("the answer is not a JSON array")
-        return body
+    def records(self) -> list[Mapping[str, Any]]:
+        """The body as a JSON array of objects."""
+        return self._objects(self.json(), "the answer is not a list of objects")
 
-    def array(self, name: str) -> list[Any]:
-        """The array under `name` of a JSON object; its absence is never read as "none"."""
-        found = self.record().get(name)
-        if not isinstance(found, list):
-            raise self.broken(f"the answer holds no list of {name}")
-        return found
+    def array(self, name: str) -> list[Mapping[str, Any]]:
+        """The array of objects under `name` of a JSON object; its absence is never read as "none"."""
+        return self._objects(self.record().get(name), f"the answer holds no list of objects named {name}")
 
     def broken(self, detail: str) -> RemoteError:
         """What to raise where the body breaks the remote's contract."""
         return self.call.broken(plain(detail, secrets=self.call.secrets), status=self.status)
+
+    def _objects(self, found: Any, complaint: str) -> list[Mapping[str, Any]]:
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise self.broken(complaint)
+        return found
 
     def error(self) -> RemoteError:
         """What to raise for a status other than 2xx."""
@@ -186,6 +187,7 @@ class RemoteHttp:
             # A proxy of the environment must not carry what stays on this machine.
             trust_env=not is_loopback(urlsplit(self.base_url).hostname or ""),
             limits=httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=5.0),
+            verify=_trusted_authorities(),
             transport=transport,
         )
 
@@ -282,6 +284,12 @@ class RemoteHttp:
         if response.is_success:
             return await _whole(response, call, self._answer_limit)
         return await _beginning(response, REFUSAL_LIMIT)
+
+
+@cache
+def _trusted_authorities() -> ssl.SSLContext:
+    """The usual TLS verification, read once: the bundle takes 20 ms to parse, and every door needs the same."""
+    return httpx.create_ssl_context()
 
 
 async def _whole(response: httpx.Response, call: Call, limit: int) -> bytes:

@@ -136,7 +136,7 @@ class PipecatCloudClient:
             params["startTime"] = int(since.timestamp())  # unix seconds; filtered again below, were it read otherwise
         for page in range(MOST_PAGES):
             answer = await self._list_page({**params, "offset": page * PAGE})
-            records = [_session(record_of(item)) for item in answer.array("sessions")]
+            records = [_session(item) for item in answer.array("sessions")]
             found.update({record.session_id: record for record in records if record is not None})
             if len(records) < PAGE and not _more(answer, seen=page * PAGE + len(records), got=len(records)):
                 return [record for record in found.values() if _since(record, since)]
@@ -207,7 +207,14 @@ def _session(body: Any) -> SessionRecord | None:
         ended_at=moment(body.get("endedAt")),
         bot_started=_bot_started(body),
         completion=text_of(body.get("completionStatus")) or text_of(body.get("endState")) or None,
+        participant_ids=_participant_ids(body.get("meetingIds")),
     )
+
+
+def _participant_ids(meetings: Any) -> tuple[str, ...]:
+    """The Daily participant ids in `meetingIds` (GET of one session, Pipecat Cloud's OpenAPI)."""
+    entries = meetings if isinstance(meetings, list) else []
+    return tuple(name for entry in entries if isinstance(entry, dict) and (name := text_of(entry.get("participantId"))))
 
 
 def _bot_started(body: Any) -> bool | None:
