@@ -36,13 +36,17 @@ class StartedSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """Pipecat Cloud's record of a session; `bot_started` None while it cannot be told."""
+    """Pipecat Cloud's record of a session; `bot_started` None while it cannot be told.
+
+    `participant_ids` are Daily's ids of who the session was in a room; only the record of a single session holds them.
+    """
 
     session_id: str
     created_at: datetime | None
     ended_at: datetime | None
     bot_started: bool | None
     completion: str | None = None
+    participant_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

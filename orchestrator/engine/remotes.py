@@ -66,4 +66,5 @@ class Remotes:
 
 def sentence(error: RemoteError) -> str:
     """An error as one line for a person: what happened, and what to do."""
-    return f"{error}. {error.next_step}" if error.next_step else str(error)
+    what = str(error).rstrip(".")
+    return f"{what}. {error.next_step}" if error.next_step else what

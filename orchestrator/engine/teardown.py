@@ -10,15 +10,17 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from orchestrator.clients.daily import DailyClient
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNotFound
+from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SETTLED, End, Session, Teardown
 from orchestrator.engine.remotes import Remotes
 
+RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle timeout, where the bot passes it on
 FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
 
 
@@ -41,9 +43,10 @@ class TeardownCrew:
         """One try for each session and its room."""
         session_ends = await asyncio.gather(*(self._end_session(session, now) for session in sessions))
         room_ends = await self._end_rooms(sessions, now)
+        both = [(session, end, room_ends[session.nonce]) for session, end in zip(sessions, session_ends, strict=True)]
         return [
-            Ends(session=session, session_end=session_end, room_end=room_ends[session.nonce])
-            for session, session_end in zip(sessions, session_ends, strict=True)
+            Ends(session=session, session_end=_without_room(session, end, room_end), room_end=room_end)
+            for session, end, room_end in both
         ]
 
     # --- sessions --------------------------------------------------------------------------------------------------
@@ -130,6 +133,14 @@ class TeardownCrew:
             return dict.fromkeys(names, gone)
         ends = {nonce: await _delete(client, name, now) for nonce, name in names.items()}
         return {nonce: end if end.state in SETTLED else End(how=end.how or why) for nonce, end in ends.items()}
+
+
+def _without_room(session: Session, end: End, room_end: End) -> End:
+    """A bot on a runner cannot be stopped or asked, but once its room is gone only its idle timeout keeps it."""
+    if session.agent_kind is not AgentKind.PIPECAT_RUNNER or room_end.state is not Teardown.CONFIRMED:
+        return end
+    how = "put out of its room, which is gone; a runner's bot cannot be observed, its own idle timeout ends it"
+    return End(state=Teardown.BOUNDED, how=how, at=room_end.at and room_end.at + RUNNER_IDLE)
 
 
 def _bounded(session: Session) -> End:

@@ -106,7 +106,7 @@ class PipecatCloudRoutes:
         session = self._find(asked)
         if session is None:
             return self.error(404, "Session not found")
-        return Answer(body={**session.document(), "resourceMetrics": None, "meetingIds": []})
+        return Answer(body={**session.document(), "resourceMetrics": None, "meetingIds": session.meetings()})
 
     def stop_session(self, asked: Asked) -> Answer:
         """DELETE .../sessions/{id}. What a second stop answers is not documented; here the session is not found."""

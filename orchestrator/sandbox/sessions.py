@@ -41,6 +41,13 @@ class Session:
     in_call_since: float | None = None
     in_call_seconds: float = 0.0
     bot: SimulatedBot | None = None
+    participant_id: str | None = None
+
+    def meetings(self) -> list[dict[str, Any]]:
+        """`meetingIds` of its record: who it was at Daily."""
+        if self.participant_id is None or self.room is None:
+            return []
+        return [{"participantId": self.participant_id, "meetingId": f"meeting-{self.room.name}"}]
 
     @property
     def alive(self) -> bool:
@@ -202,6 +209,7 @@ class SimulatedBot:
         except JoinRefused:
             return  # a failed join leaves the pipeline running until its idle timeout (DailyTransport)
         self._session.bot_joined_at = self._clock.now()
+        self._session.participant_id = self._participant.id
 
     def _hear(self, event: RoomEvent) -> None:
         if event.name in {"participant-joined", "participant-left", "app-message"}:
