@@ -6,6 +6,7 @@ example is what an error message tells a person to write. What depends on more t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -25,10 +26,10 @@ VariableName = Annotated[str, Field(pattern=VARIABLE_NAME)]
 EvidenceName = Literal["presence", "record", "status_url", "probe", "settle"]
 
 
-def _without_repeats(values: Sequence[Any]) -> Sequence[Any]:
-    repeated = {str(value) for value in values if list(values).count(value) > 1}
+def _without_repeats(values: Sequence[str]) -> Sequence[str]:
+    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
-        message = f"must not repeat {', '.join(sorted(repeated))}"
+        message = f"must not repeat {', '.join(repeated)}"
         raise ValueError(message)
     return values
 

@@ -29,7 +29,7 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "tags": "list the scenarios by id",
     "test_profile_ids": "Cekura's manual flow takes none; write the values into `body`",
 }
-NOT_BUILT_KINDS: Final = frozenset({"http", "command"})
+NOT_BUILT_KINDS: Final = ("http", "command")
 
 _WHOLE_NUMBER: Final = "must be a whole number"
 _KINDS: Final[Mapping[str, str]] = {

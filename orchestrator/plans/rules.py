@@ -7,6 +7,7 @@ come at once and none twice.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -112,12 +113,12 @@ def _duration_findings(data: Mapping[str, Any], kind: Any) -> Iterator[Finding]:
     seconds = room_seconds_of(
         ready=timeouts.ready, run=timeouts.run, gather=timing.gather, teardown_grace=timing.teardown_grace
     )
-    limits = {
+    limits: Mapping[str, tuple[int, str]] = {
         AgentKind.PIPECAT_RUNNER: (RUNNER_TOKEN_SECONDS, "a Pipecat runner's meeting tokens end after"),
         AgentKind.PIPECAT_CLOUD: (CLOUD_SESSION_LIMIT, "Pipecat Cloud ends every session after at most"),
     }
-    limit, reason = limits.get(kind, (None, ""))
-    if limit is not None and seconds > limit:
+    limit, reason = limits.get(str(kind), (math.inf, ""))
+    if seconds > limit:
         surplus = seconds - limit
         yield Finding(
             place=("timeouts", "run"),
@@ -137,13 +138,17 @@ def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _body_findings(
     data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int
 ) -> Iterator[Finding]:
-    listed = _list(data.get("env"))
-    names = [name for name in listed if isinstance(name, str) and re.match(VARIABLE_NAME, name)]
+    listed = {
+        name: index
+        for index, name in enumerate(_list(data.get("env")))
+        if isinstance(name, str) and re.match(VARIABLE_NAME, name)
+    }
+    names = tuple(listed)
     in_the_way = list(_template_findings(data, names))
-    for name in names:
+    for name, index in listed.items():
         if (message := _variable_trouble(name, environ)) is not None:
-            place = ("env", listed.index(name))
-            in_the_way.append(Finding(place=place, message=message, remedy=f"export {name}=... before running"))
+            remedy = f"export {name}=... before running"
+            in_the_way.append(Finding(place=("env", index), message=message, remedy=remedy))
     yield from in_the_way
     if not in_the_way:
         yield from _size_findings(data, names, environ=environ, data_message_limit=data_message_limit)

@@ -17,7 +17,8 @@ ENV_PREFIX: Final = "env."
 
 _OPENING: Final = "{{"
 _LITERALS: Final = frozenset({"'{{'", '"{{"'})
-_TEMPLATE: Final = re.compile(r"""\{\{\s*('\{\{'|"\{\{"|[^{}]*?)\s*\}\}""")
+# Each alternative runs over its text once: nothing to backtrack into, however long the text.
+_TEMPLATE: Final = re.compile(r"""\{\{\s*('\{\{'|"\{\{")\s*\}\}|\{\{([^{}]*)\}\}""")
 _LITERAL_REMEDY: Final = "write {{ '{{' }} where two literal braces are meant"
 
 Scope = Mapping[str, str | int]
@@ -40,8 +41,12 @@ def render(value: Any, scope: Scope) -> Any:
 def _rendered_text(text: str, scope: Scope) -> str | int:
     whole = _TEMPLATE.fullmatch(text)
     if whole is not None:
-        return _value_of(whole[1], scope)
-    return _TEMPLATE.sub(lambda match: str(_value_of(match[1], scope)), text)
+        return _value_of(_name_in(whole), scope)
+    return _TEMPLATE.sub(lambda match: str(_value_of(_name_in(match), scope)), text)
+
+
+def _name_in(match: re.Match[str]) -> str:
+    return str(match[1] or match[2]).strip()
 
 
 def _value_of(name: str, scope: Scope) -> str | int:
@@ -51,9 +56,8 @@ def _value_of(name: str, scope: Scope) -> str | int:
 def template_findings(value: Any, place: Place, *, env_names: Sequence[str]) -> Iterator[Finding]:
     """Templates under `place` that could not be rendered: unknown names, unlisted variables, braces left open."""
     for where, text in _texts(value, place):
-        names = (match[1] for match in _TEMPLATE.finditer(text))
-        for name in names:
-            yield from _name_findings(name, where, env_names=env_names)
+        for match in _TEMPLATE.finditer(text):
+            yield from _name_findings(_name_in(match), where, env_names=env_names)
         if _OPENING in _TEMPLATE.sub("", text):
             yield Finding(place=where, message="a template is opened with {{ and not closed", remedy=_LITERAL_REMEDY)
     for where in _templated_keys(value, place):

@@ -76,6 +76,7 @@ CASES = [
     (HEAD + "scenarios:\n" + "- {scenario: 1, repeat: 1000}\n" * 11, "scenarios", 3, "make 11000 runs", "lower repeat"),
     # the agent
     ("version: 1\nagent: {kind: http}\n" + ONE, "agent.kind", 2, "does not support kind http yet", "pipecat_runner"),
+    ("version: 1\nagent: {kind: [http]}\n" + ONE, "agent.kind", 2, "must be pipecat_cloud or", "kind: pipecat_cloud"),
     ("version: 1\nagent: {kind: pipecat}\n" + ONE, "agent.kind", 2, "must be pipecat_cloud or", "did you mean"),
     ("version: 1\nagent: {kind: pipecat_cloud}\n" + ONE, "agent.name", 2, "is missing", "add name"),
     ("version: 1\nagent: {kind: pipecat_runner}\n" + ONE, "agent.url", 2, "is missing", "add url"),
@@ -283,3 +284,10 @@ def test_a_variable_that_is_not_text_is_named_without_its_value(problems_of):
     assert path == "env.0"
     assert "ODD is not UTF-8" in message
     assert "secret" not in message
+
+
+def test_long_texts_and_lists_are_checked_in_one_pass(problems_of):
+    braces = "{{" + " " * 300_000
+    names = ", ".join(f"V{n}" for n in range(20_000))
+    problems = problems_of(f"{HEAD}scenarios: [{{scenario: 1, body: {{a: '{braces}'}}}}]\nenv: [{names}]\n")
+    assert len(problems) == 20_001
