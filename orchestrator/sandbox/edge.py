@@ -18,7 +18,6 @@ from orchestrator.sandbox.clock import SandboxClock
 from orchestrator.sandbox.exchange import Answer, Asked, Handler, Remote, html, text
 from orchestrator.sandbox.faults import GENERIC, Faults
 
-BODY_LIMIT: Final = 1_000_000
 OVERSIZED: Final = 20_000_000
 SLOW_SECONDS: Final = 30.0
 LATE_SECONDS: Final = 5.0
@@ -93,12 +92,7 @@ class Edge:
 
 
 def _act(remote: Remote, operation: str, handler: Handler, asked: Asked) -> Answer:
-    refusal = remote.refusal(asked, operation)
-    if refusal is not None:
-        return refusal
-    if len(asked.raw) > BODY_LIMIT:
-        return remote.error(413, "Request body too large.")
-    return handler(asked)
+    return remote.refusal(asked, operation) or handler(asked)
 
 
 def _act_unheard(remote: Remote, operation: str, handler: Handler, asked: Asked) -> None:

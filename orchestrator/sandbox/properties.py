@@ -24,7 +24,8 @@ ROOM: Final[Mapping[str, tuple[type, ...]]] = {
     "eject_at_room_exp": _BOOL,
     **dict.fromkeys(
         (
-            "audio_only", "enable_adaptive_simulcast", "enable_advanced_chat", "enable_breakout_rooms", "enable_chat",
+            "audio_only", "disable_rtmp_geo_fallback", "enable_cpu_warning_notifications",
+            "enable_adaptive_simulcast", "enable_advanced_chat", "enable_breakout_rooms", "enable_chat",
             "enable_dialout", "enable_emoji_reactions", "enable_hand_raising", "enable_hidden_participants",
             "enable_hipaa_wrap", "enable_knocking", "enable_live_captions_ui", "enable_mesh_sfu",
             "enable_multiparty_adaptive_simulcast", "enable_network_ui", "enable_noise_cancellation_ui",

@@ -6,6 +6,7 @@ ones its SDK uses. The runner knows no keys, no stop and no session list (pipeca
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from orchestrator.sandbox.settings import PRIVATE_KEY, PUBLIC_KEY, SandboxSettin
 RUNNER_ROOM_HOURS: Final = 4
 RUNNER_TOKEN_HOURS: Final = 2
 HOUR: Final = 3600
+BODY_LIMIT: Final = 1_000_000  # bytes of the bot's body; "1 MB" (docs, fundamentals/active-sessions)
 CAPACITY: Final = {"status": 429, "code": "429", "message": "Rate limit exceeded. Please try again later"}
 CAPACITY_PCC: Final = {"error": "The agent is at capacity.", "code": "PCC-AGENT-AT-CAPACITY"}
 RUNNER_ROOM: Final = {
@@ -83,6 +85,8 @@ class PipecatCloudRoutes:
             body = asked.json()
         except ValueError:
             return self.error(400, "Invalid JSON")
+        if isinstance(body, Mapping) and _size(body.get("body")) > BODY_LIMIT:
+            return self.error(413, "Request body too large")
         refused = _why_start_refused(body)
         return self.error(400, refused) if refused else self._started(agent, body)
 
@@ -230,6 +234,10 @@ class RunnerRoutes:
             "eject_at_token_exp": False,
         }
         return {**given, **own}
+
+
+def _size(body: Any) -> int:
+    return len(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _why_start_refused(body: Any) -> str | None:

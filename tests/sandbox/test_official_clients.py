@@ -14,6 +14,8 @@ from pipecatcloud.api import _API
 from pipecatcloud.exception import AgentStartError
 from pipecatcloud.session import Session, SessionParams
 
+from orchestrator.sandbox.properties import ROOM, TOKEN
+
 
 @pytest.fixture
 def at_sandbox(monkeypatch):
@@ -116,3 +118,8 @@ async def test_pipecats_daily_helper_makes_a_room_a_token_and_deletes_it(play):
     assert (properties["room_name"], properties["user_id"], properties["is_owner"]) == (room.name, "mark", True)
     assert deleted
     assert caller.sandbox.world()["rooms"] == {"created": 1, "alive": [], "deleted": 1, "expired": 0}
+
+
+def test_the_sandbox_knows_every_property_of_pipecats_models():
+    assert set(DailyRoomProperties.model_fields) <= set(ROOM)
+    assert set(DailyMeetingTokenProperties.model_fields) <= set(TOKEN)
