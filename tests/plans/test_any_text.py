@@ -38,7 +38,7 @@ PLANS = st.fixed_dictionaries(
     optional={
         **{name: sections(model) for name, model in SECTIONS.items()},
         "scenarios": TREES | st.lists(sections(SECTIONS["scenarios"]), max_size=3),
-        **{name: TREES for name in ("name", "env", "unknown")},
+        **dict.fromkeys(("name", "env", "unknown"), TREES),
     },
 )
 PIECES = [
