@@ -181,6 +181,20 @@ async def test_a_room_of_the_same_name_on_another_domain_proves_nothing(door):
     assert await domains.client_for(own) is domains.clients[0]
 
 
+async def test_a_key_whose_domain_is_known_is_not_asked_about_others(door):
+    asked = []
+
+    def handler(request):
+        asked.append(request.url.path)
+        shown = {"id": "1", "name": "r", "url": "https://mine.daily.co/r", "privacy": "public", "config": {}}
+        return httpx.Response(200, json=shown)
+
+    domains = DailyDomains(daily(door, handler), {})
+    for host in ("mine", "theirs"):
+        await domains.client_for(parse_room_url(f"https://{host}.daily.co/r", daily_api_url="https://api.daily.co/v1"))
+    assert asked == ["/rooms/r"]
+
+
 async def test_a_wrong_key_is_said_only_where_no_other_key_knows_the_room(door):
     shown = {"id": "1", "name": "r", "url": "https://mine.daily.co/r", "privacy": "public", "config": {}}
     good = daily(door, lambda _: httpx.Response(200, json=shown))
