@@ -143,7 +143,7 @@ class Call:
                 listener=self._hear,
                 user_name="Cekura",
                 is_tester=True,
-                carries_user_id=False,
+                carries_user_id=self._around.settings.carries_mark,
             )
         except JoinRefused:
             self.hang_up(NEVER_CONNECTED)

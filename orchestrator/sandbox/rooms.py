@@ -150,7 +150,8 @@ class Room:
             is_tester=is_tester,
             keeps_own_time=bool(properties.get("eject_at_token_exp") or properties.get("eject_after_elapsed")),
         )
-        participant.came_back = bool({participant.user_id, participant.user_name} & self.ejected_users)
+        known = bool({participant.user_id, participant.user_name} & self.ejected_users)
+        participant.came_back = known and not is_tester
         self._tell_others(participant, RoomEvent(name="participant-joined", participant=participant))
         self.participants.append(participant)
         self._keep_own_time(participant, properties)

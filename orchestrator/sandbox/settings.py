@@ -70,7 +70,7 @@ class SandboxSettings:
     bot_ends_with_call: bool = False
     """Whether a bot leaves, and so ends its session, once the tester left."""
     carries_mark: bool = True
-    """Whether a bot's presence entry carries the `user_id` of its token's properties."""
+    """Whether a presence entry carries the `user_id` of its token's properties, the tester's as well as the bot's."""
 
     presence_lag: float = 15.0
     """Staleness of the domain-wide presence."""

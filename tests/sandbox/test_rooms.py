@@ -173,6 +173,19 @@ async def test_a_provider_may_not_carry_the_mark(play):
     assert (await caller.bot_joined(session))["userId"] != "mark"
 
 
+async def test_a_tester_with_the_sessions_own_token_carries_the_bots_mark_too(play):
+    """The reason to mint a token of its own for the tester: by the mark alone the two cannot be told apart."""
+    caller = await play(call_seconds=(100_000.0, 100_000.0))
+    session = await caller.ready(dailyMeetingTokenProperties={"user_id": "mark"})
+
+    await caller.run_until(await caller.submit(session), "in_progress")
+
+    assert [(entry["userId"], entry["userName"]) for entry in await caller.present(session)] == [
+        ("mark", "Pipecat Bot"),
+        ("mark", "Cekura"),
+    ]
+
+
 async def test_both_presences_lag_behind(play):
     """The lags are far longer than the test, so a bot that joined just now cannot show up yet."""
     caller = await play(presence_lag=1e7, room_presence_lag=1e7)
