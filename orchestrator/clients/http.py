@@ -181,12 +181,20 @@ class RemoteHttp:
         self._connect_timeout = connect_timeout
         self._answer_limit = answer_limit
         self._secrets = _secrets_of(_checked_headers(headers, remote=remote))
-        self._client = httpx.AsyncClient(
+        self._client = self._open(headers, transport, kept_alive=50)
+        # A kept connection may be closed by the remote just as a request goes out on it: a read is asked again, but a
+        # paid call would be lost. Seen with uvicorn, which closes after a 500 and after 5 idle seconds.
+        self._fresh = self._open(headers, transport, kept_alive=0)
+
+    def _open(
+        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, *, kept_alive: int
+    ) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             headers=dict(headers),
             follow_redirects=False,
             # A proxy of the environment must not carry what stays on this machine.
             trust_env=not is_loopback(urlsplit(self.base_url).hostname or ""),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=5.0),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=kept_alive, keepalive_expiry=5.0),
             verify=_trusted_authorities(),
             transport=transport,
         )
@@ -235,6 +243,7 @@ class RemoteHttp:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        await self._fresh.aclose()
 
     def _call(self, operation: str, *, paid: bool, secrets: tuple[str, ...] = ()) -> Call:
         hidden = self._secrets + secrets
@@ -272,7 +281,8 @@ class RemoteHttp:
             raise call.lost(f"the connection broke before the whole answer arrived ({type(error).__name__})") from None
 
     async def _answer(self, request: httpx.Request, call: Call) -> Answer:
-        response = await self._client.send(request, stream=True)
+        client = self._fresh if call.paid else self._client
+        response = await client.send(request, stream=True)
         try:
             content = await self._body(response, call)
         finally:

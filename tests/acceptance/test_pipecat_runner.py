@@ -183,15 +183,16 @@ async def test_a_failed_start_is_an_unknown_outcome_because_it_may_leave_a_room_
 ):
     runner = await pipecat_runner(EXAMPLE_BOT, sandbox.environment())
     sandbox.faults.arm(["token_create.error=1"])
+    client = starter(runner)
     with pytest.raises(OutcomeUnknown) as lost:
-        await starter(runner).start_session(a_start())
+        await client.start_session(a_start())
     assert (lost.value.status, lost.value.detail) == (500, "Internal Server Error")
     (orphan,) = await daily.list_rooms()
     assert orphan.name.startswith("pipecat-")
     assert await daily.presence(orphan.name) == []
 
-    # On a connection of its own: the runner hangs up after a 500, and a start sent on the old one may be lost.
-    session = await starter(runner).start_session(a_start())
+    # The runner hangs up after a 500; the next start goes out on a connection of its own and is not lost.
+    session = await client.start_session(a_start())
     await present(daily, name_of(session, settings))
 
 

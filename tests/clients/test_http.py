@@ -238,3 +238,19 @@ async def test_what_a_paid_body_holds_is_masked_when_echoed(door):
     with pytest.raises(RemoteRejected) as refused:
         await http.act("POST", "/x", operation="submit", json={"t": "meeting-token-1"}, secrets=("meeting-token-1",))
     assert "meeting-token-1" not in str(refused.value)
+
+
+async def test_a_paid_call_is_never_put_on_a_connection_that_was_kept(door, tcp):
+    """The remote closes every kept connection unread, as a busy server may: a paid call on one would be lost."""
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        await reader.read(1)
+
+    async with tcp(talk) as url:
+        http = door(url)
+        await http.read("GET", "/", operation="look")
+        for _ in range(3):
+            assert (await http.act("POST", "/", operation="pay")).status == 200
