@@ -25,7 +25,6 @@ class Evidence(StrEnum):
 
     PRESENCE = "presence"
     RECORD = "record"
-    STATUS_URL = "status_url"
     PROBE = "probe"
     SETTLE = "settle"
 
@@ -110,7 +109,6 @@ class Readiness:
 
     evidence: tuple[Evidence, ...]
     settle: float
-    status_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

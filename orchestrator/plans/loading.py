@@ -159,7 +159,6 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         readiness=Readiness(
             evidence=tuple(Evidence(kind) for kind in file.readiness.evidence),
             settle=file.readiness.settle,
-            status_url=file.readiness.status_url,
         ),
         infrastructure_retries=file.retries.infrastructure,
         gate=Gate(min_pass_rate=file.gate.min_pass_rate, max_inconclusive=file.gate.max_inconclusive),

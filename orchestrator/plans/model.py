@@ -23,7 +23,7 @@ AGENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes part of a URL
 VARIABLE_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 VariableName = Annotated[str, Field(pattern=VARIABLE_NAME)]
-EvidenceName = Literal["presence", "record", "status_url", "probe", "settle"]
+EvidenceName = Literal["presence", "record", "probe", "settle"]
 
 
 def _without_repeats(values: Sequence[str]) -> Sequence[str]:
@@ -202,12 +202,6 @@ class ReadinessSection(Section):
     )
     settle: float = Field(
         default=5.0, ge=0, le=600, description="Seconds to wait where only settling is possible.", examples=[5]
-    )
-    status_url: str | None = Field(
-        default=None,
-        max_length=2048,
-        description="The agent's own status address, asked when evidence names status_url.",
-        examples=["https://bot.example.com/status"],
     )
 
 

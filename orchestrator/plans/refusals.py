@@ -26,6 +26,7 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "prefer": "leave it out",
     "ramp": "pace starts with `limits.starts_per_second`",
     "schedule": "start `orchestrator run` from your scheduler",
+    "status_url": "use presence, record, probe or settle as evidence",
     "tags": "list the scenarios by id",
     "test_profile_ids": "Cekura's manual flow takes none; write the values into `body`",
 }

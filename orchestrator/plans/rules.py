@@ -91,15 +91,8 @@ def _split(url: str) -> SplitResult | None:
 def _evidence_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     readiness = _mapping(data.get("readiness"))
     evidence = readiness.get("evidence", [])
-    place = ("readiness", "status_url")
     if not isinstance(evidence, list):
         return
-    if Evidence.STATUS_URL in evidence and readiness.get("status_url") is None:
-        yield Finding(place=place, message="is missing: evidence names it", remedy="add status_url: https://...")
-    if readiness.get("status_url") is not None and Evidence.STATUS_URL not in evidence:
-        message = "is never asked: evidence does not name it"
-        yield Finding(place=place, message=message, remedy="add status_url to readiness.evidence, or leave it out")
-    yield from _address_findings(readiness.get("status_url"), place, example="https://bot.example.com/status")
     if evidence == [Evidence.RECORD] and _mapping(data.get("agent")).get("kind") == AgentKind.PIPECAT_RUNNER:
         message = "a runner keeps no session records, so nothing would ever be ready"
         yield Finding(place=("readiness", "evidence"), message=message, remedy="add presence or settle")

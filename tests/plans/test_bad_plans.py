@@ -110,8 +110,7 @@ CASES = [
     (GOOD + "readiness: {evidence: []}\n", "readiness.evidence", 4, "must not be empty", "evidence"),
     (GOOD + "readiness: {evidence: [presense]}\n", "readiness.evidence.0", 4, "must be presence", "presence?"),
     (GOOD + "readiness: {evidence: [settle, settle]}\n", "readiness.evidence", 4, "must not repeat settle", "write"),
-    (GOOD + "readiness: {evidence: [status_url]}\n", "readiness.status_url", 4, "is missing", "add status_url"),
-    (GOOD + "readiness: {status_url: 'https://h'}\n", "readiness.status_url", 4, "never asked", "add status_url to"),
+    (GOOD + "readiness: {status_url: 'https://h'}\n", "readiness.status_url", 4, "does not support", "presence"),
     (
         f"version: 1\n{RUNNER}\n{ONE}readiness: {{evidence: [record]}}\n",
         "readiness.evidence",
