@@ -55,7 +55,7 @@ class AttendRoute:
             )
         except JoinRefused as refusal:
             return web.json_response({"error": str(refusal)}, status=403)
-        self._sessions.note_attendance(room)
+        self._sessions.note_attendance(participant)
         try:
             return await self._serve(request, participant, events)
         finally:

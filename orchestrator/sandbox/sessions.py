@@ -47,7 +47,7 @@ class Session:
         """`meetingIds` of its record: who it was at Daily."""
         if self.participant_id is None or self.room is None:
             return []
-        return [{"participantId": self.participant_id, "meetingId": f"meeting-{self.room.name}"}]
+        return [{"participantId": self.participant_id, "meetingId": self.room.meeting_session_id}]
 
     @property
     def alive(self) -> bool:
@@ -136,11 +136,12 @@ class Sessions:
             for participant in session.room.agents():
                 session.room.eject(participant, cause)
 
-    def note_attendance(self, room: Room) -> None:
+    def note_attendance(self, participant: Participant) -> None:
         """A real process came to a room: if the room is a session's, its bot has started."""
-        session = self.by_room.get(room.url)
+        session = self.by_room.get(participant.room.url)
         if session is not None and session.bot_joined_at is None:
             session.bot_joined_at = self.clock.now()
+            session.participant_id = participant.id
 
     def note_call_begin(self, session: Session) -> None:
         """A tester and the bot met: from here the session earns its money."""

@@ -74,11 +74,12 @@ async def test_attending_bots_leave_starting_to_real_processes(play, attend):
     await heard(socket, "joined")
     (entry,) = await caller.present(session)
     record = f"/v1/agents/bot/sessions/{session['sessionId']}"
-    started = (await caller.http.get(record, headers=caller.private)).json()["botStartSeconds"]
+    shown = (await caller.http.get(record, headers=caller.private)).json()
     await caller.stop(session)
 
     assert entry["userId"] == "mark"
-    assert started is not None
+    assert shown["botStartSeconds"] is not None
+    assert shown["meetingIds"] == [{"participantId": entry["id"], "meetingId": entry["mtgSessionId"]}]
     assert (await heard(socket, "ejected"))["reason"] == "session stopped"
 
 

@@ -67,13 +67,14 @@ async def test_the_record_of_a_session_follows_its_life(play):
         return (await caller.http.get(path, headers=caller.private)).json()
 
     started = await record()
-    await caller.bot_joined(session)
+    entry = await caller.bot_joined(session)
     joined = await record()
     stopped = await caller.stop(session)
     ended = await record()
 
     assert (started["endedAt"], started["botStartSeconds"]) == (None, None)
     assert joined["botStartSeconds"] > 0
+    assert joined["meetingIds"] == [{"participantId": entry["id"], "meetingId": entry["mtgSessionId"]}]
     assert stopped.json() == {"status": "terminated", "session_id": session["sessionId"]}
     assert ended["endedAt"] is not None
     assert (await caller.stop(session)).status_code == 404
