@@ -14,9 +14,9 @@ from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, BatchStatus, ExitCode, Totals, count, exit_code
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import Plan
-from orchestrator.domain.run import Run
+from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import Session
-from orchestrator.plans import LoadedPlan, expand, plan_from_document
+from orchestrator.plans import LoadedPlan, PlannedRun, expand, plan_from_document
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
@@ -59,9 +59,7 @@ async def create_batch(worker: Worker, loaded: LoadedPlan, *, speed: float = 1.0
         digest=loaded.plan.digest,
         speed=speed,
     )
-    planned = [
-        _planned(batch.batch_id, index, loaded.plan, position, now) for index, position in _positions(loaded.plan)
-    ]
+    planned = [_planned(batch.batch_id, one, now) for one in expand(loaded.plan)]
     await worker.store.write(partial(batch_rows.record_batch, batch=batch, planned=planned))
     return batch
 
@@ -135,18 +133,12 @@ def _new_batch_id(now: datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _positions(plan: Plan) -> list[tuple[int, int]]:
-    """Each planned run's index, with the position of its scenario in the plan."""
-    positions = {id(scenario): position for position, scenario in enumerate(plan.scenarios)}
-    return [(planned.index, positions[id(planned.scenario)]) for planned in expand(plan)]
-
-
-def _planned(batch_id: str, index: int, plan: Plan, position: int, now: datetime) -> Run:
+def _planned(batch_id: str, planned: PlannedRun, now: datetime) -> Run:
     return Run(
-        run_id=f"{batch_id}-{index:03d}",
+        run_id=f"{batch_id}-{planned.index:03d}",
         batch_id=batch_id,
-        index=index,
-        scenario_id=plan.scenarios[position].scenario_id,
-        scenario_position=position,
-        timeline={"planned": now},
+        index=planned.index,
+        scenario_id=planned.scenario.scenario_id,
+        scenario_position=planned.scenario_position,
+        timeline={RunStatus.PLANNED.value: now},
     )

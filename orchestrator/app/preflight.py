@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
+from orchestrator.clients.address import is_loopback
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.domain.errors import InvalidSettings, RemoteAuthFailed, RemoteNotFound, RemoteUnavailable
@@ -58,6 +60,23 @@ def _without_private_key(plan: Plan) -> list[str]:
     return [
         "PIPECAT_CLOUD_PRIVATE_KEY is missing: sessions cannot be stopped; Pipecat Cloud's session limit bounds each"
     ]
+
+
+def check_time_scale(settings: Settings, *, agent_url: str | None = None) -> None:
+    """Refuse to hurry where a remote is real: durations may be divided only if every address is on loopback."""
+    addresses = {
+        "CEKURA_API_URL": settings.cekura_api_url,
+        "PIPECAT_API_HOST": settings.pipecat_api_host,
+        "DAILY_API_URL": settings.daily_api_url,
+    }
+    if agent_url is not None:
+        addresses["agent.url"] = agent_url
+    real = [name for name, url in addresses.items() if not is_loopback(urlsplit(url).hostname or "")]
+    if real:
+        raise InvalidSettings(
+            f"--time-scale is for a sandbox on this machine, but {', '.join(real)} points elsewhere",
+            next_step="Leave --time-scale out, or paste the export lines that `orchestrator sandbox` prints.",
+        )
 
 
 async def check_remotes(plan: Plan, remotes: Remotes) -> None:

@@ -8,10 +8,20 @@ from statistics import median
 from typing import Any, Final
 
 from orchestrator.app.batches import BatchView
+from orchestrator.domain.batch import ExitCode
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import End, Session, Teardown
 
 ResultUrl = Callable[[int], str | None]
+EXIT_MEANINGS: Final = {
+    ExitCode.PASSED: "the gate passed and everything is torn down",
+    ExitCode.GATE_FAILED: "the gate failed",
+    ExitCode.BAD_INPUT: "bad usage, plan, settings or keys; nothing was paid",
+    ExitCode.INCONCLUSIVE: "inconclusive: trouble with the infrastructure, not a verdict on the agent",
+    ExitCode.BUDGET: "stopped by a budget or quota",
+    ExitCode.LEFT_BEHIND: "the gate passed, but a session or room is neither confirmed gone nor bounded",
+    ExitCode.CANCELLED: "cancelled and torn down",
+}
 PHASES: Final = (
     ("start", RunStatus.STARTING, RunStatus.STARTED),
     ("join", RunStatus.STARTED, RunStatus.READY),
@@ -24,7 +34,6 @@ PHASES: Final = (
 
 def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]:
     """A batch as JSON: `batch`, `totals`, `runs[]`, `teardown`, `phases`; times in UTC, durations in seconds."""
-    sessions = {session.nonce: session for session in view.sessions}
     totals, batch = view.totals, view.batch
     outcome = batch.outcome
     return {
@@ -38,6 +47,12 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "cancelled": batch.cancel_asked_at is not None,
             "reason": batch.refusal or batch.cancel_reason,
             "exit_code": int(view.exit_code),
+            "exit_meaning": EXIT_MEANINGS[view.exit_code],
+            "speed": batch.speed,
+            "gate": {
+                "min_pass_rate": view.plan.gate.min_pass_rate,
+                "max_inconclusive": view.plan.gate.max_inconclusive,
+            },
         },
         "totals": {
             "runs": totals.runs,
@@ -46,18 +61,20 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "inconclusive": totals.inconclusive,
             "pass_rate": totals.pass_rate,
         },
-        "runs": [_run(run, _last_session(run, sessions), result_url) for run in view.runs],
+        "runs": [_run(run, _sessions_of(run, view.sessions), result_url) for run in view.runs],
         "teardown": teardown_statement(view.sessions),
         "phases": phase_seconds(view.runs),
     }
 
 
-def _last_session(run: Run, sessions: dict[str, Session]) -> Session | None:
-    own = [session for session in sessions.values() if session.run_id == run.run_id and session.exists]
-    return max(own, key=lambda session: session.intended_at, default=None)
+def _sessions_of(run: Run, sessions: tuple[Session, ...]) -> list[Session]:
+    """The sessions that existed for a run, oldest first."""
+    own = [session for session in sessions if session.run_id == run.run_id and session.exists]
+    return sorted(own, key=lambda session: session.intended_at)
 
 
-def _run(run: Run, session: Session | None, result_url: ResultUrl) -> dict[str, Any]:
+def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, Any]:
+    session = sessions[-1] if sessions else None
     return {
         "id": run.run_id,
         "index": run.index,
@@ -66,14 +83,24 @@ def _run(run: Run, session: Session | None, result_url: ResultUrl) -> dict[str, 
         "outcome": run.outcome.value if run.outcome else None,
         "reason": run.reason,
         "attempts": run.attempt,
+        "earlier_attempts": [
+            {"attempt": one.attempt, "session_id": one.session_id, "reason": one.condemned_for} for one in sessions[:-1]
+        ],
         "cekura_run_id": run.cekura_run_id,
         "cekura_result_id": run.cekura_result_id,
         "result_url": result_url(run.cekura_result_id) if run.cekura_result_id else None,
         "session_id": session.session_id if session else None,
         "room_url": session.room_url if session else None,
         "evidence": session.evidence.value if session and session.evidence else None,
+        "call_seconds": call_seconds(run),
         "timeline": {status: _time(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
     }
+
+
+def call_seconds(run: Run) -> float | None:
+    """How long the run's last call was seen to last; None where it was not seen to begin or to end."""
+    begin, end = run.since(RunStatus.IN_CALL), run.since(RunStatus.CALL_ENDED)
+    return round((end - begin).total_seconds(), 3) if begin and end and end >= begin else None
 
 
 def teardown_statement(sessions: tuple[Session, ...]) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The report as files: `report.json`, the document itself, and `report.md`, the same for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.domain.errors import InvalidSettings
+
+Document = Mapping[str, Any]
+
+
+def write_reports(document: Document, folder: Path) -> tuple[Path, ...]:
+    """Write both files into `folder` (made if missing); InvalidSettings where that cannot be."""
+    texts = {
+        "report.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+        "report.md": report_markdown(document),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidSettings(
+            f"--report-dir {folder}: {error.strerror}",
+            next_step="The batch ran and is kept: `orchestrator batches show latest` prints its report.",
+        ) from error
+    return tuple(folder / name for name in texts)
+
+
+def report_markdown(document: Document) -> str:
+    """Outcomes, phases and teardown as Markdown tables."""
+    batch, totals = document["batch"], document["totals"]
+    parts = [
+        f"# {_cell(batch['name'])}: {'cancelled' if batch['cancelled'] else batch['outcome'] or batch['status']}",
+        (
+            f"Batch `{batch['id']}`. {totals['passed']} passed, {totals['failed']} failed, "
+            f"{totals['inconclusive']} inconclusive of {totals['runs']}. "
+            f"Exit code {batch['exit_code']}: {batch['exit_meaning']}."
+        ),
+        _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
+        "## Phases",
+        _table(("phase", "runs", "median, s", "p95, s"), _phases(document["phases"])),
+        "## Teardown",
+        _teardown(document["teardown"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _run(run: Document) -> Sequence[Any]:
+    result = run["cekura_result_id"] or ""
+    link = f"[{result}]({run['result_url']})" if run["result_url"] else result
+    call = run["call_seconds"] if run["call_seconds"] is not None else ""
+    again = [f"tried again: {one['reason']}" for one in run["earlier_attempts"]]
+    reason = "; ".join([*([run["reason"]] if run["reason"] else []), *again])
+    return run["index"], run["scenario"], run["outcome"] or run["status"], run["attempts"], call, link, reason
+
+
+def _phases(phases: Mapping[str, Document]) -> Iterable[Sequence[Any]]:
+    return ((name, one["count"], one["median"], one["p95"]) for name, one in phases.items())
+
+
+def _teardown(teardown: Document) -> str:
+    head = (
+        f"{teardown['sessions']} sessions and {teardown['rooms']} rooms: {teardown['confirmed']} ends confirmed, "
+        f"{len(teardown['bounded'])} bounded, {len(teardown['left'])} left."
+    )
+    named = [("bounded", item) for item in teardown["bounded"]] + [("left", item) for item in teardown["left"]]
+    if not named:
+        return head
+    rows = ((state, item["what"], item["id"] or "", item["run"], item["by"], item["until"]) for state, item in named)
+    return head + "\n\n" + _table(("state", "what", "id", "run", "ended by", "until"), rows)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """One cell: no line breaks, no bars, no markup that a remote's text could smuggle in."""
+    text = "" if value is None else str(value)
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,0 +1,114 @@
+"""Looks at the state beside whoever drives it: batches, runs and sessions, by whole names or their beginnings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from orchestrator.app.batches import resolve_batch_id
+from orchestrator.clients.cekura import CekuraClient
+from orchestrator.clock import SystemClock
+from orchestrator.domain.batch import Batch
+from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.domain.run import Run
+from orchestrator.domain.session import Session
+from orchestrator.settings import Settings
+from orchestrator.store import batches as batch_rows
+from orchestrator.store import runs as run_rows
+from orchestrator.store import sessions as session_rows
+from orchestrator.store.database import Store, open_store, sqlite_path
+from orchestrator.store.lock import DrivingLock
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings) -> AsyncIterator[Store]:
+    """The state, without the driving lock; NotFound where there is none yet (looking must not create one)."""
+    path = sqlite_path(settings.database_url)
+    if not path.exists():
+        error = NotFound(f"there is no state at {path} yet")
+        error.next_step = (
+            "`orchestrator run PLAN` makes it; ORCHESTRATOR_DATABASE_URL names another place (state lives where the"
+            " command was run)."
+        )
+        raise error
+    store = open_store(settings.database_url, driving=None)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+async def recent_batches(store: Store, *, limit: int) -> list[tuple[Batch, list[Run]]]:
+    """The newest batches, each with its runs."""
+    batches = await store.read(partial(batch_rows.list_batches, limit=limit))
+    return [(batch, await store.read(partial(run_rows.list_runs, batch_id=batch.batch_id))) for batch in batches]
+
+
+async def runs_of(store: Store, batch: str) -> list[Run]:
+    """The runs of one batch in order."""
+    batch_id = await resolve_batch_id(store, batch)
+    return await store.read(partial(run_rows.list_runs, batch_id=batch_id))
+
+
+async def find_run(store: Store, name: str) -> Run:
+    """A run by `BATCH-INDEX`, where BATCH may be `latest` or the beginning of an id: `latest-3`."""
+    batch, _, index = name.rpartition("-")
+    if not batch or not index.isdigit():
+        raise _no_run(name)
+    found = [run for run in await runs_of(store, batch) if run.index == int(index)]
+    if not found:
+        raise _no_run(name)
+    return found[0]
+
+
+async def sessions_of(store: Store, batch: str | None, *, unsettled: bool) -> list[Session]:
+    """The sessions of one batch, or of all; `unsettled` leaves out those with nothing left to tear down."""
+    batch_id = await resolve_batch_id(store, batch) if batch is not None else None
+    return await store.read(partial(session_rows.list_sessions, batch_id=batch_id, unsettled=unsettled))
+
+
+async def find_session(store: Store, name: str) -> Session:
+    """A session by its nonce or the remote's id, or by the beginning of exactly one of them."""
+    try:
+        return await store.read(partial(session_rows.find_session, name=name))
+    except NotFound:
+        known = await store.read(session_rows.list_sessions)
+        found = [one for one in known if one.nonce.startswith(name) or (one.session_id or "").startswith(name)]
+        if len(found) != 1:
+            raise
+        return found[0]
+
+
+def is_driven(store: Store) -> bool:
+    """Whether some process holds the driving lock of this state at the moment."""
+    try:
+        lock = DrivingLock.take(store.path, command="looking whether anybody drives")
+    except Conflict:
+        return True
+    lock.release()
+    return False
+
+
+@asynccontextmanager
+async def result_links(settings: Settings) -> AsyncIterator[Callable[[int], str | None]]:
+    """Where a person looks at a Cekura result; no links without Cekura's key."""
+    if settings.cekura_api_key is None:
+        yield lambda _result_id: None
+        return
+    cekura = CekuraClient.open(settings, clock=SystemClock())
+    try:
+        yield cekura.result_url
+    finally:
+        await cekura.aclose()
+
+
+def unsettled_of(sessions: Sequence[Session]) -> list[Session]:
+    """Those that exist, or may, and are neither confirmed gone nor bounded."""
+    return [session for session in sessions if not session.torn_down]
+
+
+def _no_run(name: str) -> NotFound:
+    error = NotFound(f"no run {name} in this state")
+    error.next_step = "A run is named BATCH-INDEX, such as latest-3; `orchestrator runs list BATCH` shows a batch's."
+    return error

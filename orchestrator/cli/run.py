@@ -1,0 +1,229 @@
+"""`orchestrator run`: one batch from its plan, or from where it was left, to its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.app.batches import (
+    BatchView,
+    cancel_batch,
+    cancel_leftovers,
+    create_batch,
+    live_view,
+    resolve_batch_id,
+    run_batch,
+    view_batch,
+)
+from orchestrator.app.graph import Worker, open_worker
+from orchestrator.app.markdown import write_reports
+from orchestrator.app.preflight import check_keys, check_remotes, check_time_scale
+from orchestrator.app.reading import open_reader, result_links, unsettled_of
+from orchestrator.app.report import report_document
+from orchestrator.cli.console import stderr_console, stdout_console
+from orchestrator.cli.edge import print_json
+from orchestrator.cli.interruption import Interruption
+from orchestrator.cli.progress import Teller, teller_for
+from orchestrator.cli.tables import print_report
+from orchestrator.clock import SystemClock
+from orchestrator.domain.batch import BatchStatus
+from orchestrator.domain.errors import Conflict, InvalidSettings, RemoteError
+from orchestrator.domain.plan import Plan
+from orchestrator.plans import LoadedPlan, load_plan
+from orchestrator.settings import Settings, load_settings
+
+BY_SIGNAL = "interrupted by the person or process that ran it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What was typed after `run`."""
+
+    plan: Path | None
+    overrides: Sequence[str]
+    resume: str | None
+    time_scale: float
+    as_json: bool
+    report_dir: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One batch to drive: a new one from `loaded`, or the open one named `batch_id`."""
+
+    command: str
+    settings: Settings
+    environ: Mapping[str, str]
+    plan: Plan
+    speed: float
+    loaded: LoadedPlan | None = None
+    batch_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A batch at its end, and as the document that every output is made from."""
+
+    view: BatchView
+    document: dict[str, Any]
+
+
+async def run(order: RunOrder) -> int:
+    """Drive one batch to its end and say what came of it; returns the batch's exit code."""
+    settings = load_settings()
+    teller = teller_for(stderr_console(), SystemClock())
+    if order.resume is None:
+        report = await drive(_new(order, settings, teller), teller)
+    else:
+        report = await _resume(order, settings, teller)
+    if order.report_dir is not None:
+        for path in write_reports(report.document, order.report_dir):
+            teller.note(f"wrote {path}")
+    if order.as_json:
+        print_json(report.document)
+    else:
+        print_report(stdout_console(), report.document)
+    return int(report.view.exit_code)
+
+
+async def drive(assignment: Assignment, teller: Teller) -> Report:
+    """Check, create (unless it is resumed), drive; Ctrl-C cancels the batch, a second one leaves."""
+    for note in check_keys(assignment.plan, assignment.settings):
+        teller.note(f"note: {note}")
+    seen: list[BatchView] = []
+    with Interruption(leaving=lambda: _leave(teller, seen)) as interruption:
+        async with open_worker(
+            assignment.settings,
+            command=assignment.command,
+            environ=assignment.environ,
+            listener=teller.heard,
+            speed=assignment.speed,
+        ) as worker:
+            await _check_remotes(assignment.plan, worker)
+            await _end_leftovers(worker, teller, but=assignment.batch_id)
+            interruption.hold()
+            batch_id = await _batch_id(assignment, worker, teller)
+            await _drive_to_end(worker, batch_id, teller, interruption, seen)
+            view = await view_batch(worker.store, batch_id)
+            return Report(view=view, document=report_document(view, result_url=worker.remotes.cekura.result_url))
+
+
+async def _drive_to_end(
+    worker: Worker, batch_id: str, teller: Teller, interruption: Interruption, seen: list[BatchView]
+) -> None:
+    def look() -> BatchView | None:
+        view = live_view(worker, batch_id)
+        if view is not None:
+            seen[:] = [view]
+        return view
+
+    async def cancel() -> None:
+        teller.note("interrupted: ending calls, tearing down sessions and rooms (once more leaves at once)")
+        try:
+            await cancel_batch(worker.store, batch_id, clock=worker.clock, reason=BY_SIGNAL)
+        except Conflict:
+            return  # it closed in this very moment
+
+    async with interruption.answering(cancel), teller.following(look):
+        look()
+        await worker.durable.launch()
+        await run_batch(worker, batch_id)
+
+
+def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
+    if order.plan is None:
+        raise InvalidSettings(
+            "there is no PLAN to run", next_step="Name a plan file, or continue an open batch with --resume."
+        )
+    loaded = load_plan(
+        order.plan,
+        overrides=order.overrides,
+        environ=os.environ,
+        data_message_limit=settings.data_message_limit,
+    )
+    for warning in loaded.warnings:
+        teller.note(f"warning: {warning}")
+    if order.time_scale != 1:
+        check_time_scale(settings, agent_url=loaded.plan.agent.url)
+    return Assignment(
+        command=f"orchestrator run {order.plan}",
+        settings=settings,
+        environ=os.environ,
+        plan=loaded.plan,
+        speed=order.time_scale,
+        loaded=loaded,
+    )
+
+
+async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report:
+    if order.overrides or order.time_scale != 1:
+        raise InvalidSettings(
+            "--set and --time-scale do not go with --resume: a batch keeps the plan and pace it began with",
+            next_step="Leave them out, or run the plan anew.",
+        )
+    if order.plan is not None:
+        teller.note("note: the plan file is not read; the batch continues with the plan it began with")
+    async with open_reader(settings) as store:
+        view = await view_batch(store, await resolve_batch_id(store, order.resume or ""))
+    batch = view.batch
+    if batch.status is BatchStatus.CLOSED:
+        teller.note(f"batch {batch.batch_id} is closed already; this is its report")
+        async with result_links(settings) as links:
+            return Report(view=view, document=report_document(view, result_url=links))
+    if batch.speed != 1:
+        check_time_scale(settings, agent_url=view.plan.agent.url)
+    assignment = Assignment(
+        command=f"orchestrator run --resume {batch.batch_id}",
+        settings=settings,
+        environ=os.environ,
+        plan=view.plan,
+        speed=batch.speed,
+        batch_id=batch.batch_id,
+    )
+    return await drive(assignment, teller)
+
+
+async def _check_remotes(plan: Plan, worker: Worker) -> None:
+    try:
+        await check_remotes(plan, worker.remotes)
+    except RemoteError as error:
+        error.next_step = f"Nothing was started. {error.next_step}".rstrip()
+        raise
+
+
+async def _end_leftovers(worker: Worker, teller: Teller, *, but: str | None) -> None:
+    for view in await cancel_leftovers(worker, but=but):
+        teller.note(leftover_text(view))
+
+
+def leftover_text(view: BatchView) -> str:
+    """How an earlier process left a batch, and what happens to it now."""
+    statuses = [run.status for run in view.runs]
+    counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    alive = len(unsettled_of(view.sessions))
+    return (
+        f"batch {view.batch.batch_id} ({view.batch.name}) was left open by an earlier process: runs {counts}; "
+        f"{alive} sessions may be alive. It is cancelled and torn down now; "
+        f"`orchestrator run --resume {view.batch.batch_id}`, run first, would have continued it."
+    )
+
+
+async def _batch_id(assignment: Assignment, worker: Worker, teller: Teller) -> str:
+    batch_id = assignment.batch_id
+    if batch_id is None and assignment.loaded is not None:
+        batch_id = (await create_batch(worker, assignment.loaded, speed=assignment.speed)).batch_id
+    assert batch_id is not None  # noqa: S101  an assignment has one or the other
+    runs = assignment.plan.run_count
+    teller.begin(batch_id, runs=runs)
+    hurried = f", {assignment.speed:g} times faster than life" if assignment.speed != 1 else ""
+    teller.note(f"batch {batch_id}: {runs} runs of {assignment.plan.name} with {assignment.plan.agent.label}{hurried}")
+    return batch_id
+
+
+def _leave(teller: Teller, seen: list[BatchView]) -> None:
+    teller.abandon()
+    alive = sum(len(unsettled_of(view.sessions)) for view in seen)
+    teller.note(f"left at once; {alive} sessions may be alive: `orchestrator gc` ends calls and tears them down")

@@ -1,0 +1,142 @@
+"""What came of a batch, for a person: outcomes, teardown, phases, and the one line that sums it up.
+
+Everything is drawn from the report document, so that `run`, `batches show` and `--json` cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.console import duration, glyph, local_moment
+
+Document = Mapping[str, Any]
+MOST_ROWS: Final = 50  # a batch of more runs lists only those that did not pass
+SIGNS: Final = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
+STYLES: Final = {"passed": "green", "failed": "red", "inconclusive": "yellow"}
+
+
+def new_table(*columns: str, title: str | None = None) -> Table:
+    """A table that stays legible without lines and colours; cells fold, nothing is cut."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def outcome_text(outcome: str | None, console: Console) -> Text:
+    """`✓ passed`: the sign and the word, whatever the colours do."""
+    if outcome is None:
+        return Text("-")
+    return Text(f"{glyph(SIGNS[outcome], console)} {outcome}", style=STYLES[outcome])
+
+
+def print_report(console: Console, document: Document) -> None:
+    """The whole end of a batch."""
+    console.print(_outcomes(document, console))
+    for line in _links(document["runs"]):
+        console.print(line, soft_wrap=True)
+    console.print()
+    if document["phases"]:
+        console.print(phases_table(document["phases"]))
+        if document["batch"]["speed"] != 1:
+            console.print(f"(in seconds of this machine, {document['batch']['speed']:g} times faster than life)")
+        console.print()
+    for line in teardown_lines(document["teardown"]):
+        console.print(line, soft_wrap=True)
+    console.print(last_line(document), style="bold", soft_wrap=True)
+
+
+def _outcomes(document: Document, console: Console) -> Table:
+    runs = document["runs"]
+    shown = runs if len(runs) <= MOST_ROWS else [run for run in runs if run["outcome"] != "passed"]
+    table = new_table("run", "scenario", "outcome", "tries", "call", "result", "reason")
+    for name in ("run", "scenario", "outcome", "tries", "call", "result"):
+        column = table.columns[[column.header for column in table.columns].index(name)]
+        column.no_wrap = True
+    for run in shown:
+        table.add_row(
+            str(run["index"]),
+            str(run["scenario"]),
+            outcome_text(run["outcome"], console) if run["outcome"] else Text(run["status"]),
+            str(run["attempts"]),
+            duration(run["call_seconds"]) if run["call_seconds"] is not None else "-",
+            str(run["cekura_result_id"] or "-"),
+            Text(_reason(run)),
+        )
+    if len(shown) < len(runs):
+        table.caption = f"{len(runs) - len(shown)} passed runs are not listed: `orchestrator runs list` shows all"
+        table.caption_justify = "left"
+    return table
+
+
+def _reason(run: Document) -> str:
+    """Why it came out so, and why it was tried again, if it was."""
+    again = [f"tried again: {one['reason']}" for one in run["earlier_attempts"]]
+    return "; ".join([*([run["reason"]] if run["reason"] else []), *again])
+
+
+def _links(runs: Iterable[Document]) -> list[str]:
+    by_link: dict[str, list[int]] = defaultdict(list)
+    for run in runs:
+        if run["result_url"]:
+            by_link[run["result_url"]].append(run["index"])
+    return [f"{link}  (runs {', '.join(map(str, indexes))})" for link, indexes in by_link.items()]
+
+
+def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:
+    """How long each phase took, in seconds of this machine's clock."""
+    table = new_table("phase", "runs", "median", "p95")
+    for name, figures in phases.items():
+        table.add_row(name, f"{figures['count']:.0f}", duration(figures["median"]), duration(figures["p95"]))
+    return table
+
+
+def teardown_lines(teardown: Document) -> list[str]:
+    """How every session and room ended, and each that is not confirmed gone with what ends it, and when."""
+    if not teardown["sessions"]:
+        return ["Teardown: no session was started, nothing to tear down."]
+    ends = teardown["confirmed"] + len(teardown["bounded"]) + len(teardown["left"])
+    lines = [
+        (
+            f"Teardown: {_counted(teardown['sessions'], 'session')} and {_counted(teardown['rooms'], 'room')}; "
+            f"{teardown['confirmed']} of {ends} ends confirmed, {len(teardown['bounded'])} bounded, "
+            f"{len(teardown['left'])} left."
+        )
+    ]
+    lines += [f"  bounded: {_named(item)}" for item in teardown["bounded"]]
+    lines += [f"  LEFT: {_named(item)}" for item in teardown["left"]]
+    return lines
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _named(item: Document) -> str:
+    until = datetime.fromisoformat(item["until"]) if item["until"] else None
+    when = f", by {local_moment(until)}" if until else ""
+    return f"{item['what']} {item['id'] or 'of unknown name'} (run {item['run']}): {item['by'] or 'no end known'}{when}"
+
+
+def last_line(document: Document) -> str:
+    """Outcome, figures, exit code and its meaning, in one line."""
+    batch, totals = document["batch"], document["totals"]
+    word = "CANCELLED" if batch["cancelled"] else (batch["outcome"] or batch["status"]).upper()
+    why = f" {batch['reason'].rstrip('.')}." if batch["reason"] else ""
+    return (
+        f"{word}: {totals['passed']} passed, {totals['failed']} failed, {totals['inconclusive']} inconclusive of "
+        f"{totals['runs']}{_rate(document)}.{why} Exit code {batch['exit_code']}: {batch['exit_meaning']}."
+    )
+
+
+def _rate(document: Document) -> str:
+    rate, gate = document["totals"]["pass_rate"], document["batch"]["gate"]["min_pass_rate"]
+    return "" if rate is None else f" (pass rate {rate:.1%}, the gate asks for {gate:.1%})"
