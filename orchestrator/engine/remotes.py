@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyClient, DailyDomains
@@ -12,6 +11,7 @@ from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clients.room import RoomAddress, parse_room_url
 from orchestrator.domain.errors import RemoteAuthFailed, RemoteError
+from orchestrator.domain.observation import Room
 from orchestrator.domain.plan import AgentKind
 
 AgentClient = PipecatCloudClient | PipecatRunnerClient
@@ -53,13 +53,13 @@ class Remotes:
         await self.daily.aclose()
         await self.cekura.aclose()
 
-    async def room_expiry(self, room_url: str) -> datetime | None:
-        """When Daily says a room expires; None where no key of ours can tell."""
+    async def room(self, room_url: str) -> Room | None:
+        """The room as Daily shows it; None where no key of ours can tell."""
         try:
             client = await self.daily_for(room_url)
             if client is None:
                 return None
-            return (await client.get_room(self.address(room_url).name)).expires_at
+            return await client.get_room(self.address(room_url).name)
         except RemoteError:
             return None
 

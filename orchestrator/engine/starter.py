@@ -76,6 +76,7 @@ class Starter:
         self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.label)
         self.calls = CallBudget.of(roster.plan.limits, clock.now())
         self._proven = any(session.answered_at for session in roster.sessions.values())
+        self._under_way: set[str] = set()
         self._hold_until = 0.0
         self._refusals = 0
 
@@ -104,15 +105,15 @@ class Starter:
             return False
         self.calls = self.calls.exploring(run.run_id, statuses)
         self._remotes.starting.add(session.nonce)
+        self._under_way.add(session.nonce)
         starts.create_task(self._start(self._roster.runs[run.run_id], session), name=f"start {session.nonce}")
         return True
 
     def _next_run(self) -> Run | None:
         planned = self._roster.of_status(RunStatus.PLANNED)
-        starting = self._roster.statuses[RunStatus.STARTING]
         if not planned or self._held_back() or self._clock.monotonic() < self._hold_until:
             return None
-        if not self._proven and starting:
+        if not self._proven and self._under_way:
             return None  # the first start goes alone: a wrong key or name must not cost a burst of requests
         self.calls = self.calls.rested(at=self._clock.now())
         due = plan_starts(
@@ -187,6 +188,8 @@ class Starter:
             await self._answered(run, session, started)
         finally:
             self._remotes.starting.discard(session.nonce)
+            self._under_way.discard(session.nonce)
+            self._roster.ring()
 
     async def _refused(self, run: Run, session: Session, error: RemoteError, *, for_now: bool) -> None:
         reason = sentence(error)
@@ -202,8 +205,9 @@ class Starter:
     def _hold_off(self, error: RemoteError) -> None:
         self._refusals += 1
         told = error.retry_after if isinstance(error, RemoteBusy) else None
-        wait = min(REFUSED_LONGEST_WAIT, REFUSED_FIRST_WAIT * 2 ** min(self._refusals - 1, 10)) / self._speed
-        self._hold_until = self._clock.monotonic() + (told if told is not None else wait)
+        ours = min(REFUSED_LONGEST_WAIT, REFUSED_FIRST_WAIT * 2 ** min(self._refusals - 1, 10)) / self._speed
+        wait = told if told is not None else ours
+        self._hold_until = self._clock.monotonic() + wait
         logger.info("start refused for now", error=str(error), wait=wait)
 
     async def _lost(self, session: Session, error: RemoteError) -> None:
@@ -212,7 +216,6 @@ class Starter:
         self._on_lost(await self._roster.write_session(unit))
 
     async def _answered(self, run: Run, session: Session, started: StartedSession) -> None:
-        self._proven = True
         self._refusals = 0
         answer = partial(
             session_rows.record_answer,
@@ -225,6 +228,7 @@ class Starter:
         await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
         if await self._shared(session, started.room_url):
             await self._give_up_shared_room(run, session)
+        self._proven = True
 
     async def _shared(self, session: Session, room_url: str) -> bool:
         """True for a room that this start did not make: used before, or with an expiry we did not ask for."""
@@ -233,8 +237,10 @@ class Starter:
         others = (other for other in self._roster.sessions.values() if other.nonce != session.nonce)
         if any(other.room_url == room_url for other in others):
             return True
-        expiry = await self._remotes.room_expiry(room_url)
-        return expiry is not None and abs(expiry - session.room_expires_at) > EXPIRY_TOLERANCE
+        room = await self._remotes.room(room_url)
+        if room is None:
+            return False  # no key of ours reaches it, so we could not delete it either
+        return room.expires_at is None or abs(room.expires_at - session.room_expires_at) > EXPIRY_TOLERANCE
 
     async def _give_up_shared_room(self, run: Run, session: Session) -> None:
         self._refuse(SHARED_ROOM)
