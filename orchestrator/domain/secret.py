@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, Self
 
 MASK: Final = "********"
 
@@ -37,6 +38,16 @@ class Secret:
 
     def __format__(self, format_spec: str) -> str:
         return format(MASK, format_spec)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        # A pickle would hold the plain value, and the durable engine keeps pickles in the state file.
+        raise TypeError(f"a {type(self).__name__} is not to be stored: reveal() it on the line that needs it")
 
 
 class MeetingToken(Secret):
