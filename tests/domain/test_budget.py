@@ -1,0 +1,183 @@
+"""The two budgets: sessions alive at once and calls at once, and what is learned about the second."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.budget import RAISE_AFTER, CallBudget, count_statuses, plan_starts
+from orchestrator.domain.plan import Limits, SlotRule
+from orchestrator.domain.run import RunStatus
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+COMING_OR_CALLED = [
+    RunStatus.STARTING,
+    RunStatus.STARTED,
+    RunStatus.READY,
+    RunStatus.SUBMITTED,
+    RunStatus.IN_CALL,
+]
+
+
+def limits(*, concurrency=10, calls=4, rule=SlotRule.JUDGED):
+    return Limits(concurrency=concurrency, calls=calls, starts_per_second=5, call_slot_until=rule)
+
+
+def a_budget(rule=SlotRule.JUDGED, *, calls=4):
+    return CallBudget.of(limits(calls=calls, rule=rule), NOW)
+
+
+def of(**counts):
+    """Runs by status, as in of(in_call=2)."""
+    return Counter({RunStatus(name): count for name, count in counts.items()})
+
+
+COUNTS = st.dictionaries(st.sampled_from(RunStatus), st.integers(0, 6)).map(Counter)
+BUDGETS = st.builds(
+    lambda limit, working, rule, explorer: CallBudget(
+        limit=limit, working=min(limit, working), rule=rule, changed_at=NOW, explorer=explorer
+    ),
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.sampled_from(SlotRule),
+    st.sampled_from([None, "r1"]),
+)
+
+
+def test_a_plan_begins_with_all_its_calls():
+    budget = a_budget(calls=7)
+    assert (budget.limit, budget.working, budget.explorer) == (7, 7, None)
+
+
+@pytest.mark.parametrize("status", COMING_OR_CALLED)
+@pytest.mark.parametrize("rule", SlotRule)
+def test_a_run_on_its_way_to_a_call_takes_a_slot(status, rule):
+    assert a_budget(rule).used(Counter({status: 3})) == 3
+
+
+@pytest.mark.parametrize("status", [status for status in RunStatus if status.final] + [RunStatus.PLANNED])
+@pytest.mark.parametrize("rule", SlotRule)
+def test_a_run_without_a_session_takes_none(status, rule):
+    assert a_budget(rule).used(Counter({status: 3})) == 0
+
+
+@pytest.mark.parametrize(("rule", "used"), [(SlotRule.JUDGED, 3), (SlotRule.AUTO, 3), (SlotRule.CALL_ENDED, 0)])
+def test_a_run_under_evaluation_takes_a_slot_until_it_is_known_to_take_none(rule, used):
+    assert a_budget(rule).used(of(call_ended=3)) == used
+
+
+@given(st.integers(0, 20), COUNTS, BUDGETS, st.integers(0, 15), st.integers(1, 12))
+def test_neither_budget_is_ever_exceeded_but_by_the_one_explorer(planned, statuses, calls, held, concurrency):
+    starts = plan_starts(
+        planned=planned,
+        statuses=statuses,
+        calls=calls,
+        sessions_held=held,
+        limits=limits(concurrency=concurrency, calls=calls.limit),
+    )
+    assert 0 <= starts <= planned
+    assert starts == 0 or held + starts <= concurrency
+    exploring = calls.rule is SlotRule.AUTO and calls.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
+    assert starts == 0 or calls.used(statuses) + starts <= calls.working + exploring
+
+
+@given(st.integers(1, 20), st.integers(1, 8), st.integers(1, 8))
+def test_what_is_free_is_used(planned, calls, concurrency):
+    starts = plan_starts(
+        planned=planned,
+        statuses=of(planned=planned),
+        calls=a_budget(calls=calls),
+        sessions_held=0,
+        limits=limits(concurrency=concurrency, calls=calls),
+    )
+    assert starts == min(planned, calls, concurrency)
+
+
+# --- learning when a slot is free ------------------------------------------------------------------------------------
+
+FULL = of(in_call=3, call_ended=1)
+
+
+def test_under_auto_one_run_is_started_beyond_the_safe_rule():
+    budget = a_budget(SlotRule.AUTO)
+    assert budget.free(FULL) == 1
+    exploring = budget.exploring("r5", FULL)
+    assert exploring.explorer == "r5"
+    assert exploring.free(FULL + of(starting=1)) == 0
+
+
+@pytest.mark.parametrize("rule", [SlotRule.JUDGED, SlotRule.CALL_ENDED])
+def test_where_the_plan_says_the_rule_nothing_is_explored(rule):
+    statuses = FULL if rule is SlotRule.JUDGED else of(in_call=4, call_ended=1)
+    assert a_budget(rule).free(statuses) == 0
+    assert a_budget(rule).exploring("r5", statuses).explorer is None
+
+
+def test_nothing_is_explored_while_no_run_is_under_evaluation_or_more_than_full():
+    assert a_budget(SlotRule.AUTO).free(of(in_call=4)) == 0
+    assert a_budget(SlotRule.AUTO).free(of(in_call=4, call_ended=1)) == 0
+
+
+def test_a_run_started_within_the_safe_rule_is_no_explorer():
+    statuses = of(in_call=2, call_ended=1)
+    assert a_budget(SlotRule.AUTO).exploring("r5", statuses).explorer is None
+
+
+@pytest.mark.parametrize(("was_queued", "rule"), [(True, SlotRule.JUDGED), (False, SlotRule.CALL_ENDED)])
+def test_how_the_explorer_was_called_settles_the_rule(was_queued, rule):
+    learned = a_budget(SlotRule.AUTO).exploring("r5", FULL).called("r5", was_queued=was_queued)
+    assert (learned.rule, learned.explorer) == (rule, None)
+    assert not learned.free(FULL) or rule is SlotRule.CALL_ENDED
+
+
+def test_any_other_run_teaches_nothing():
+    exploring = a_budget(SlotRule.AUTO).exploring("r5", FULL)
+    assert exploring.called("r1", was_queued=False) is exploring
+    assert exploring.without("r1") is exploring
+
+
+def test_an_explorer_that_came_to_no_call_makes_way_for_another():
+    budget = a_budget(SlotRule.AUTO).exploring("r5", FULL).without("r5")
+    assert (budget.rule, budget.explorer) == (SlotRule.AUTO, None)
+    assert budget.free(FULL) == 1
+
+
+# --- when others use the organisation too ----------------------------------------------------------------------------
+
+
+def test_being_queued_lowers_the_count_by_one_and_never_below_one():
+    budget = a_budget(calls=2)
+    for expected in (1, 1):
+        budget = budget.queued(at=NOW)
+        assert budget.working == expected
+
+
+def test_a_quiet_minute_raises_it_by_one_again():
+    low = a_budget().queued(at=NOW).queued(at=NOW)
+    assert low.rested(at=NOW + RAISE_AFTER - timedelta(seconds=1)) is low
+    once = low.rested(at=NOW + RAISE_AFTER)
+    assert once.working == 3
+    assert once.rested(at=NOW + RAISE_AFTER) is once
+    assert once.rested(at=NOW + 2 * RAISE_AFTER).working == 4
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 120))), st.integers(1, 6))
+def test_the_count_stays_between_one_and_the_plans_limit(events, calls):
+    budget, at = a_budget(calls=calls), NOW
+    for was_queued, seconds in events:
+        at += timedelta(seconds=seconds)
+        budget = budget.queued(at=at) if was_queued else budget.rested(at=at)
+        assert 1 <= budget.working <= budget.limit == calls
+
+
+def test_a_full_budget_does_not_grow():
+    budget = a_budget()
+    assert budget.rested(at=NOW + timedelta(hours=1)) is budget
+    assert replace(budget, working=5).rested(at=NOW + timedelta(hours=1)).working == 5
+
+
+def test_runs_are_counted_by_status():
+    assert count_statuses([RunStatus.PLANNED, RunStatus.IN_CALL, RunStatus.PLANNED]) == of(planned=2, in_call=1)
