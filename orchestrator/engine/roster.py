@@ -16,7 +16,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.plan import Plan
-from orchestrator.domain.run import Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
+from orchestrator.domain.run import FINAL, Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
 from orchestrator.domain.session import Session
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
@@ -84,7 +84,7 @@ class Roster:
     @property
     def finished(self) -> bool:
         """True when every run has its outcome."""
-        return all(run.status.final for run in self.runs.values())
+        return sum(self.statuses[status] for status in FINAL) == len(self.runs)
 
     @property
     def torn_down(self) -> bool:

@@ -113,7 +113,7 @@ class Submitter:
 
     async def _submit(self, group: Sequence[Candidate]) -> None:
         try:
-            rooms = [await self._room(candidate) for candidate in group]
+            rooms = await asyncio.gather(*(self._room(candidate) for candidate in group))
             submission = self._intent(group)
             nonces = [candidate.nonce for candidate in group]
             intent = partial(submission_rows.record_intent, submission=submission, nonces=nonces)
@@ -168,7 +168,7 @@ class Submitter:
             logger.warning("no token could be minted; the session's own is used", error=str(error))
             return session.meeting_token
 
-    async def _post(self, submission: Submission, group: Sequence[Candidate], rooms: list[SubmittedRoom]) -> None:
+    async def _post(self, submission: Submission, group: Sequence[Candidate], rooms: Sequence[SubmittedRoom]) -> None:
         """Make the one POST of a submission.
 
         May it be repeated: no. A lost answer: looked up in the result list. Committed first: the submission as `sent`.
