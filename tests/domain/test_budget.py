@@ -106,7 +106,7 @@ def test_under_auto_one_run_is_started_beyond_the_safe_rule():
     assert budget.free(FULL) == 1
     exploring = budget.exploring("r5", FULL)
     assert exploring.explorer == "r5"
-    assert exploring.free(FULL + of(starting=1)) == 0
+    assert exploring.free(FULL + of(starting=1)) == exploring.free(FULL) == 0
 
 
 @pytest.mark.parametrize("rule", [SlotRule.JUDGED, SlotRule.CALL_ENDED])
