@@ -58,7 +58,11 @@ async def open_worker(
     """Hold the driving lock and run the reaper until the block ends; Conflict when another process drives."""
     clock = SystemClock()
     store = open_store(settings.database_url, driving=command)
-    remotes = open_remotes(settings, clock=clock, speed=speed)
+    try:
+        remotes = open_remotes(settings, clock=clock, speed=speed)
+    except BaseException:
+        store.close()
+        raise
     driver = Driver(
         store=store,
         remotes=remotes,

@@ -80,13 +80,17 @@ async def find_session(store: Store, name: str) -> Session:
         return found[0]
 
 
+def check_undriven(store: Store) -> None:
+    """Conflict, naming the holder, where some process holds the driving lock of this state at the moment."""
+    DrivingLock.take(store.path, command="looking whether anybody drives").release()
+
+
 def is_driven(store: Store) -> bool:
-    """Whether some process holds the driving lock of this state at the moment."""
+    """Whether some process drives this state at the moment."""
     try:
-        lock = DrivingLock.take(store.path, command="looking whether anybody drives")
+        check_undriven(store)
     except Conflict:
         return True
-    lock.release()
     return False
 
 

@@ -18,6 +18,7 @@ from orchestrator.cli.run import Assignment, drive
 from orchestrator.cli.sandbox import world_line
 from orchestrator.cli.tables import print_report
 from orchestrator.clock import SystemClock
+from orchestrator.domain.batch import ExitCode
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.settings import load_settings
 
@@ -49,6 +50,8 @@ async def demo(*, speed: float, keep: bool) -> int:
         console.print()
         if keep:
             console.print(f"The state is kept: export ORCHESTRATOR_DATABASE_URL={database_url}", soft_wrap=True)
+        if report.document["batch"]["cancelled"]:
+            return int(ExitCode.CANCELLED)
         return _judge(console, report.document, world)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,6 +9,8 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.cli.edge import carry_out
+from orchestrator.cli.options import AsJson, Batch, Logged, Overrides, PlanFile
+from orchestrator.cli.records import batches, runs, sessions
 
 EXIT_CODES: Final = (
     "Exit codes: 0 gate passed, 1 gate failed, 2 bad usage, plan, settings or keys (nothing was paid), 3 inconclusive,"
@@ -28,31 +29,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class LogLevel(StrEnum):
-    """How much of what goes on is logged to stderr."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override one key of the plan (dotted; VALUE in YAML); repeatable."
-    ),
-]
-Logged = Annotated[
-    LogLevel | None,
-    typer.Option(
-        help="Lines of this level and above go to stderr.", envvar="ORCHESTRATOR_LOG_LEVEL", case_sensitive=False
-    ),
-]
-PlanFile = Annotated[Path | None, typer.Argument(metavar="PLAN", help="The plan file (YAML).", show_default=False)]
 
 
 def _version(asked: bool) -> None:
@@ -182,6 +158,74 @@ def demo(
     from orchestrator.cli.demo import demo as work
 
     carry_out(lambda: work(speed=speed, keep=keep), log_level=log_level)
+
+
+@app.command(epilog="Examples:\n\norchestrator doctor\n\norchestrator doctor config/cloud-full.yaml")
+def doctor(plan: PlanFile = None, *, overrides: Overrides = None, log_level: Logged = None) -> None:
+    """Check each key, its kind and reach, and each remote; says what is missing and what that costs. Starts nothing.
+
+    Ends with 0 when a run could work, 2 otherwise.
+    """
+    from orchestrator.cli.doctor import doctor as work
+
+    carry_out(lambda: work(plan, overrides=tuple(overrides or ())), log_level=log_level)
+
+
+@app.command(epilog="Example:\n\norchestrator cancel latest")
+def cancel(batch: Batch, *, log_level: Logged = None) -> None:
+    """Cancel an open batch; whoever drives it ends its calls and tears down within moments."""
+    from orchestrator.cli.gc import cancel as work
+
+    carry_out(lambda: work(batch), log_level=log_level)
+
+
+@app.command(epilog="Examples:\n\norchestrator gc --dry-run\n\norchestrator gc")
+def gc(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Stop trying after this long; the next gc goes on.")
+    ] = 600.0,
+    log_level: Logged = None,
+) -> None:
+    """End what an earlier process left: cancel its batches, stop its sessions, delete its rooms.
+
+    Ends with 0 when everything is confirmed gone or bounded, 5 when something is left, 2 while another process drives.
+    """
+    from orchestrator.cli.gc import gc as work
+
+    carry_out(lambda: work(dry_run=dry_run, deadline=deadline), log_level=log_level)
+
+
+@app.command(epilog="Example:\n\norchestrator probe https://acme.daily.co/room --deadline 20")
+def probe(
+    room_url: Annotated[str, typer.Argument(metavar="ROOM_URL", help="A room on Daily.")],
+    *,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds a meeting token; else a Daily key mints one.")
+    ] = None,
+    deadline: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="The probe is killed after this.")] = 30.0,
+    ask_ready: Annotated[
+        bool, typer.Option("--ask-ready", help="Ask the bot whether it is ready; it may start to talk.")
+    ] = False,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """Join a room with daily-python and say who is there. A probe is a participant: bots may greet it.
+
+    Ends with 0 when the room was joined, 3 when not. It cannot join a sandbox's rooms.
+    """
+    from orchestrator.cli.probe import probe as work
+
+    carry_out(
+        lambda: work(room_url, token_file=token_file, deadline=deadline, ask_ready=ask_ready, as_json=as_json),
+        as_json=as_json,
+        log_level=log_level,
+    )
+
+
+for _records in (batches, runs, sessions):
+    app.add_typer(_records)
 
 
 def main() -> None:

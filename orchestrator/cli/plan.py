@@ -87,12 +87,12 @@ def rules(plan: Plan) -> list[str]:
     tools = "every configured tool" if mocked is None else (", ".join(mocked) or "no tool")
     return [
         (
-            f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g} starts a"
-            f" second; a call slot frees: {limits.call_slot_until.value}"
+            f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
+            f" starts a second; a call slot frees: {limits.call_slot_until.value}"
         ),
         f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
         f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
-        f"{plan.infrastructure_retries} more tries, each with a new session, where the infrastructure fails a run",
+        f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
         f"Cekura mocks {tools}",
         f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
     ]
@@ -125,8 +125,8 @@ def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:
 def _estimate_lines(figures: Mapping[str, Any]) -> list[str]:
     return [
         (
-            f"Time: about {duration(figures['seconds'])} with calls of {duration(figures['call_seconds'])}; each room lives"
-            f" {duration(figures['room_seconds'])} at most."
+            f"Time: about {duration(figures['seconds'])} with calls of {duration(figures['call_seconds'])}; each room"
+            f" lives {duration(figures['room_seconds'])} at most."
         ),
         (
             f"Cost: about {figures['credits_low']:.0f} Cekura credits (5 a minute, without metrics) and"

@@ -1,0 +1,188 @@
+"""`list` and `show` of batches, runs and sessions, read beside whoever drives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from rich.text import Text
+
+from orchestrator.app.batches import resolve_batch_id, view_batch
+from orchestrator.app.reading import (
+    find_run,
+    find_session,
+    open_reader,
+    recent_batches,
+    result_links,
+    runs_of,
+    sessions_of,
+)
+from orchestrator.app.report import call_seconds, report_document
+from orchestrator.cli.console import duration, local_moment, stdout_console
+from orchestrator.cli.edge import print_json
+from orchestrator.cli.tables import new_table, outcome_text, print_report
+from orchestrator.domain.batch import Batch, count
+from orchestrator.domain.run import Run
+from orchestrator.domain.secret import Secret
+from orchestrator.domain.session import Session
+from orchestrator.settings import load_settings
+
+PRIVATE: Final = frozenset({"meeting_token"})
+
+
+async def list_batches(*, limit: int, as_json: bool) -> int:
+    """The newest batches."""
+    async with open_reader(load_settings()) as store:
+        found = await recent_batches(store, limit=limit)
+    if as_json:
+        print_json({"batches": [_batch_document(batch, runs) for batch, runs in found]})
+        return 0
+    console = stdout_console()
+    table = new_table("batch", "name", "status", "outcome", "runs", "passed", "failed", "inconcl.", "created")
+    for batch, runs in found:
+        totals = count(runs)
+        table.add_row(
+            batch.batch_id,
+            Text(batch.name),
+            "cancelling" if batch.cancel_asked_at and not batch.closed_at else batch.status.value,
+            outcome_text(batch.outcome, console),
+            *map(str, (totals.runs, totals.passed, totals.failed, totals.inconclusive)),
+            local_moment(batch.created_at),
+        )
+    console.print(table)
+    return 0
+
+
+async def show_batch(name: str, *, as_json: bool) -> int:
+    """One batch's report, as `run` ends with."""
+    settings = load_settings()
+    async with open_reader(settings) as store, result_links(settings) as links:
+        view = await view_batch(store, await resolve_batch_id(store, name))
+    document = report_document(view, result_url=links)
+    if as_json:
+        print_json(document)
+    else:
+        print_report(stdout_console(), document)
+    return 0
+
+
+async def list_runs(name: str, *, as_json: bool) -> int:
+    """The runs of one batch."""
+    async with open_reader(load_settings()) as store:
+        runs = await runs_of(store, name)
+    if as_json:
+        print_json({"runs": [_run_document(run) for run in runs]})
+        return 0
+    console = stdout_console()
+    table = new_table("run", "scenario", "status", "outcome", "tries", "call", "cekura run", "reason")
+    for run in runs:
+        seconds = call_seconds(run)
+        table.add_row(
+            str(run.index),
+            str(run.scenario_id),
+            run.status.value,
+            outcome_text(run.outcome, console),
+            str(run.attempt),
+            duration(seconds) if seconds is not None else "-",
+            str(run.cekura_run_id or "-"),
+            Text(run.reason),
+        )
+    console.print(table)
+    return 0
+
+
+async def show_run(name: str, *, as_json: bool) -> int:
+    """One run with all its sessions."""
+    async with open_reader(load_settings()) as store:
+        run = await find_run(store, name)
+        sessions = [one for one in await sessions_of(store, run.batch_id, unsettled=False) if one.run_id == run.run_id]
+    if as_json:
+        print_json({**_run_document(run), "sessions": [_session_document(one) for one in sessions]})
+        return 0
+    _print_fields(_run_document(run))
+    for session in sessions:
+        stdout_console().print(f"\nsession of try {session.attempt}")
+        _print_fields(_session_document(session))
+    return 0
+
+
+async def list_sessions(*, batch: str | None, unsettled: bool, as_json: bool) -> int:
+    """Sessions with how their ends stand."""
+    async with open_reader(load_settings()) as store:
+        sessions = await sessions_of(store, batch, unsettled=unsettled)
+    if as_json:
+        print_json({"sessions": [_session_document(session) for session in sessions]})
+        return 0
+    table = new_table("run", "try", "session", "status", "session end", "room end", "ends by itself")
+    for session in sessions:
+        table.add_row(
+            session.run_id,
+            str(session.attempt),
+            Text(session.session_id or session.nonce),
+            session.status.value,
+            session.session_end.state.value,
+            session.room_end.state.value,
+            local_moment(session.ends_at),
+        )
+    stdout_console().print(table)
+    return 0
+
+
+async def show_session(name: str, *, as_json: bool) -> int:
+    """One session with everything known of it, its meeting token excepted."""
+    async with open_reader(load_settings()) as store:
+        session = await find_session(store, name)
+    if as_json:
+        print_json(_session_document(session))
+    else:
+        _print_fields(_session_document(session))
+    return 0
+
+
+def _batch_document(batch: Batch, runs: Sequence[Run]) -> dict[str, Any]:
+    return {
+        "id": batch.batch_id,
+        "name": batch.name,
+        "status": batch.status.value,
+        "outcome": batch.outcome.value if batch.outcome else None,
+        "created_at": batch.created_at.isoformat(),
+        "closed_at": batch.closed_at.isoformat() if batch.closed_at else None,
+        "cancelled": batch.cancel_asked_at is not None,
+        "totals": asdict(count(runs)),
+    }
+
+
+def _run_document(run: Run) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in asdict(run).items()}
+
+
+def _session_document(session: Session) -> dict[str, Any]:
+    # Not `asdict`: it would copy the token on its way.
+    fields = {name: getattr(session, name) for name in session.__dataclass_fields__ if name not in PRIVATE}
+    ends = {name: asdict(fields[name]) for name in ("session_end", "room_end")}
+    return {name: _plain(value) for name, value in {**fields, **ends}.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON takes it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    return str(value) if isinstance(value, Secret) else value
+
+
+def _print_fields(document: Mapping[str, Any]) -> None:
+    console = stdout_console()
+    width = max(len(name) for name in document)
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            shown = ", ".join(f"{key} {one}" for key, one in value.items() if one not in {None, ""})
+        else:
+            shown = "-" if value in {None, ""} else str(value)
+        console.print(f"{name:<{width}}  {shown}", soft_wrap=True)

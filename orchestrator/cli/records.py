@@ -1,0 +1,100 @@
+"""`batches`, `runs` and `sessions`: what can be typed to look at the state."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.edge import carry_out
+from orchestrator.cli.options import AsJson, Batch, Logged
+
+
+def _group(name: str, help_text: str, example: str) -> typer.Typer:
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+    return typer.Typer(
+        name=name,
+        help=help_text,
+        epilog=f"Example:\n\n{example}",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings=settings,
+    )
+
+
+batches = _group("batches", "List batches, or show one with its report.", "orchestrator batches show latest")
+runs = _group("runs", "List a batch's runs, or show one.", "orchestrator runs show latest-3")
+sessions = _group("sessions", "List sessions, or show one.", "orchestrator sessions list --batch latest")
+
+
+@batches.command("list", epilog="Example:\n\norchestrator batches list --limit 5 --json")
+def list_batches(
+    *,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """List the newest batches."""
+    from orchestrator.cli import lists
+
+    carry_out(lambda: lists.list_batches(limit=limit, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@batches.command("show", epilog="Example:\n\norchestrator batches show latest")
+def show_batch(batch: Batch, *, as_json: AsJson = False, log_level: Logged = None) -> None:
+    """Show one batch: outcomes, phases, and how everything was torn down, as `run` ends with."""
+    from orchestrator.cli import lists
+
+    carry_out(lambda: lists.show_batch(batch, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@runs.command("list", epilog="Example:\n\norchestrator runs list latest")
+def list_runs(batch: Batch, *, as_json: AsJson = False, log_level: Logged = None) -> None:
+    """List the runs of a batch."""
+    from orchestrator.cli import lists
+
+    carry_out(lambda: lists.list_runs(batch, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@runs.command("show", epilog="Example:\n\norchestrator runs show latest-3")
+def show_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="BATCH-INDEX, such as latest-3.")],
+    *,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """Show one run with its timeline and every session it had."""
+    from orchestrator.cli import lists
+
+    carry_out(lambda: lists.show_run(run, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@sessions.command("list", epilog="Example:\n\norchestrator sessions list --unsettled")
+def list_sessions(
+    *,
+    batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only this batch's.")] = None,
+    unsettled: Annotated[bool, typer.Option("--unsettled", help="Only those with something left to end.")] = False,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """List sessions with how their ends stand."""
+    from orchestrator.cli import lists
+
+    carry_out(
+        lambda: lists.list_sessions(batch=batch, unsettled=unsettled, as_json=as_json),
+        as_json=as_json,
+        log_level=log_level,
+    )
+
+
+@sessions.command("show", epilog="Example:\n\norchestrator sessions show 0b9f0e7c")
+def show_session(
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="Its id or nonce, or the beginning of one.")],
+    *,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """Show one session and its room; its meeting token is never shown."""
+    from orchestrator.cli import lists
+
+    carry_out(lambda: lists.show_session(session, as_json=as_json), as_json=as_json, log_level=log_level)
