@@ -21,8 +21,8 @@ install: $(READY) ## set up .venv with pinned, hashed packages and .venv/bin/orc
 demo: install ## a whole batch against the sandbox: no keys, no network
 	$(BIN)/orchestrator demo
 
-test: install ## the tests
-	$(BIN)/pytest
+test: install ## the tests, four at a time: they mostly wait
+	$(BIN)/pytest --numprocesses 4
 
 check: install format lint types floors test ## all that CI asks: format, lint, types, floors, tests
 

@@ -49,7 +49,7 @@ async def test_a_failed_evaluation_fails_the_run_with_cekuras_reason(bench):
 
 
 async def test_a_bot_that_never_joins_is_replaced_by_a_new_session(bench):
-    ended = await bench.run("bot.never_joins=1", more="timeouts: {ready: 20}")
+    ended = await bench.run("bot.never_joins=1", more="timeouts: {ready: 60}")
     ended.assert_clean()
     assert ended.outcomes == ["passed"] * 3
     assert ended.world["starts"] == 4
@@ -57,7 +57,7 @@ async def test_a_bot_that_never_joins_is_replaced_by_a_new_session(bench):
 
 
 async def test_without_retries_a_bot_that_never_joins_is_inconclusive(bench):
-    ended = await bench.run("bot.never_joins=1", more="timeouts: {ready: 20}\nretries: {infrastructure: 0}")
+    ended = await bench.run("bot.never_joins=1", more="timeouts: {ready: 60}\nretries: {infrastructure: 0}")
     ended.assert_clean()
     assert Counter(ended.outcomes) == {"passed": 2, "inconclusive": 1}
     assert ended.view.exit_code is ExitCode.INCONCLUSIVE
