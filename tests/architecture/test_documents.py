@@ -141,7 +141,7 @@ def test_no_tracked_file_names_where_packages_are_fetched_from(tracked):
         (MACHINE_PATHS, "see /" + "home/" + "me/notes"),
         (MACHINE_PATHS, "'/" + "work/" + "main'"),
         (REGISTRIES, "https://" + "py" + "pi.org/project/x"),
-        (REGISTRIES, "--" + "index-url https://mirror.example/" + "x"),
+        (REGISTRIES, "--index-" + "url https://mirror.example/x"),
     ],
 )
 def test_the_search_finds_what_it_looks_for(pattern, text):
