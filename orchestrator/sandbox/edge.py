@@ -1,4 +1,4 @@
-"""The edge between the wire and the remotes: reads requests, lets faults strike, writes answers.
+"""The edge between the wire and the remotes: reads requests, lets faults and kills strike, writes answers.
 
 Generic faults live here and nowhere else: whatever a remote does, its answer may be lost, late, slow or broken.
 """
@@ -17,6 +17,7 @@ from aiohttp import web
 from orchestrator.sandbox.clock import SandboxClock
 from orchestrator.sandbox.exchange import Answer, Asked, Handler, Remote, html, text
 from orchestrator.sandbox.faults import GENERIC, Faults
+from orchestrator.sandbox.kills import Kill, Kills
 
 OVERSIZED: Final = 20_000_000
 SLOW_SECONDS: Final = 30.0
@@ -29,12 +30,13 @@ Adder = Callable[[str, str, str, Handler], None]
 
 
 class Edge:
-    """Turns handlers into routes that count requests and can be struck by faults."""
+    """Turns handlers into routes that count requests, can be struck by faults, and can strike who asked."""
 
-    def __init__(self, *, clock: SandboxClock, faults: Faults) -> None:
+    def __init__(self, *, clock: SandboxClock, faults: Faults, kills: Kills) -> None:
         self.requests: Counter[str] = Counter()
         self._clock = clock
         self._faults = faults
+        self._kills = kills
 
     def routes_of(self, remote: Remote, app: web.Application) -> Adder:
         """What registers a remote's handlers: `add(operation, method, path, handler)`."""
@@ -52,6 +54,30 @@ class Edge:
         self, request: web.Request, remote: Remote, operation: str, handler: Handler
     ) -> web.StreamResponse:
         asked = await _read(request)
+        kill = self._kills.due(operation)
+        if kill is None:
+            return await self._weathered(request, remote, operation, handler, asked)
+        if kill.edge == "received":
+            self._kills.strike(kill)
+            return _drop(request)
+        if kill.edge == "done":
+            return await self._weathered(request, remote, operation, self._striking(handler, kill), asked)
+        response = await self._weathered(request, remote, operation, handler, asked)
+        await _write_out(request, response)
+        self._kills.strike_later(kill)
+        return response
+
+    def _striking(self, handler: Handler, kill: Kill) -> Handler:
+        def act(asked: Asked) -> Answer:
+            answer = handler(asked)
+            self._kills.strike(kill)
+            return answer
+
+        return act
+
+    async def _weathered(
+        self, request: web.Request, remote: Remote, operation: str, handler: Handler, asked: Asked
+    ) -> web.StreamResponse:
         fault = self._faults.take(operation, flavour=remote.flavour)
         if fault in BEFORE:
             return await self._struck_before(request, remote, fault)
@@ -125,6 +151,14 @@ def _drop(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
+
+
+async def _write_out(request: web.Request, response: web.StreamResponse) -> None:
+    """Hand the whole answer to the connection now, where there still is one."""
+    if request.transport is None or request.transport.is_closing():
+        return
+    await response.prepare(request)
+    await response.write_eof()
 
 
 async def _write_truncated(request: web.Request, answer: Answer) -> web.StreamResponse:

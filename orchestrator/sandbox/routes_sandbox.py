@@ -1,15 +1,16 @@
-"""The sandbox's own paths: the world to look at, and the faults to change while it runs."""
+"""The sandbox's own paths: the world to look at, the faults to change while it runs, the kill to arm."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from orchestrator.sandbox.faults import Faults, UnknownFault
+from orchestrator.sandbox.kills import Kills, UnknownKill, read_kill
 from orchestrator.sandbox.world import World
 
 
-def add_sandbox_routes(app: web.Application, *, world: World, faults: Faults) -> None:
-    """Register /world, /world.json and /sandbox/faults (POST `{"set": [...]}` arms, DELETE disarms all)."""
+def add_sandbox_routes(app: web.Application, *, world: World, faults: Faults, kills: Kills) -> None:
+    """Register /world, /world.json, /sandbox/kill, /sandbox/faults (POST `{"set": [...]}` arms, DELETE disarms all)."""
 
     async def show(_: web.Request) -> web.Response:
         return web.json_response(world.document())
@@ -39,3 +40,31 @@ def add_sandbox_routes(app: web.Application, *, world: World, faults: Faults) ->
     app.router.add_get("/sandbox/faults", show_faults)
     app.router.add_post("/sandbox/faults", arm)
     app.router.add_delete("/sandbox/faults", disarm)
+    _add_kill_routes(app, kills)
+
+
+def _add_kill_routes(app: web.Application, kills: Kills) -> None:
+    """/sandbox/kill: POST arms one (see `Kill`), GET shows whether it struck, DELETE disarms."""
+
+    async def show(_: web.Request) -> web.Response:
+        return web.json_response(kills.document())
+
+    async def arm(request: web.Request) -> web.Response:
+        # A page in a browser may post plain text anywhere, but JSON only where it was invited.
+        if request.content_type != "application/json":
+            return web.json_response({"error": "the content type must be application/json"}, status=415)
+        try:
+            kills.arm(read_kill(await request.json()))
+        except UnknownKill as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except ValueError:
+            return web.json_response({"error": "expected JSON"}, status=400)
+        return web.json_response(kills.document())
+
+    async def disarm(_: web.Request) -> web.Response:
+        kills.disarm()
+        return web.json_response(kills.document())
+
+    app.router.add_get("/sandbox/kill", show)
+    app.router.add_post("/sandbox/kill", arm)
+    app.router.add_delete("/sandbox/kill", disarm)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.sandbox.clock import SandboxClock
     from orchestrator.sandbox.daily import Daily
     from orchestrator.sandbox.faults import Faults
+    from orchestrator.sandbox.kills import Kills
     from orchestrator.sandbox.world import World
 
 
@@ -31,12 +32,14 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
         from orchestrator.sandbox.faults import Faults
+        from orchestrator.sandbox.kills import Kills
 
         self.settings = settings or SandboxSettings()
         self.host = host
         self.port = port
         # A misspelt fault is refused before anything is served.
         self.faults: Faults = Faults(self.settings.faults)
+        self.kills: Kills = Kills()
         self._runner: web.AppRunner | None = None
         self._clock: SandboxClock | None = None
         self._attend: AttendRoute | None = None
@@ -113,7 +116,7 @@ class Sandbox:
         daily = Daily(settings=settings, clock=clock)
         sessions = Sessions(settings=settings, clock=clock, faults=faults)
         cekura = Cekura(settings=settings, clock=clock, faults=faults, daily=daily, sessions=sessions)
-        edge = Edge(clock=clock, faults=faults)
+        edge = Edge(clock=clock, faults=faults, kills=self.kills)
         submissions = CekuraRoutes(cekura=cekura, clock=clock, settings=settings)
         app = web.Application(client_max_size=8_000_000)
         submissions.add_to(app, edge)
@@ -132,5 +135,5 @@ class Sandbox:
             submissions=submissions,
             edge=edge,
         )
-        add_sandbox_routes(app, world=self._world, faults=faults)
+        add_sandbox_routes(app, world=self._world, faults=faults, kills=self.kills)
         return app
