@@ -22,7 +22,6 @@ from orchestrator.clock import SystemClock
 from orchestrator.domain.errors import InvalidSettings, OrchestratorError, RemoteError, RemoteNotFound
 from orchestrator.domain.observation import Billing
 from orchestrator.domain.plan import AgentKind, Plan
-from orchestrator.engine.remotes import sentence
 from orchestrator.plans import estimate
 from orchestrator.settings import Settings
 
@@ -210,7 +209,9 @@ async def _pipecat_cloud(settings: Settings, plan: Plan | None) -> list[Finding]
     except InvalidSettings as error:
         return [_refused(name, error)]
     try:
-        return [Finding(name=name, state=State.OK, detail="answers; the key is accepted"), await _agent(client)]
+        agent = await _agent(client)
+        accepted = Finding(name=name, state=State.OK, detail="answers; the key is accepted")
+        return [accepted, agent] if plan is not None else [accepted]
     except RemoteNotFound as error:
         if plan is None:
             return [
@@ -297,7 +298,7 @@ async def _reach(client: DailyClient) -> Finding:
             async with asyncio.timeout(LIST_SECONDS):
                 await client.list_rooms()
     except RemoteError as error:
-        detail = f"{sentence(error)} Until then it is as if this key were missing"
+        detail = f"{error}. Until that is mended it is as if this key were missing"
         return Finding(name=name, state=State.NOTE, detail=detail, remedy=error.next_step)
     where = f"rooms of domain {client.domain}" if client.domain else "a domain that has no rooms now"
     return Finding(name=name, state=State.OK, detail=f"accepted; reaches {where}: only those can be confirmed as gone")

@@ -24,9 +24,8 @@ from orchestrator.store.lock import DrivingLock
 @asynccontextmanager
 async def open_reader(settings: Settings) -> AsyncIterator[Store]:
     """The state, without the driving lock; NotFound where there is none yet (looking must not create one)."""
-    path = sqlite_path(settings.database_url)
-    if not path.exists():
-        error = NotFound(f"there is no state at {path} yet")
+    if not state_exists(settings):
+        error = NotFound(f"there is no state at {sqlite_path(settings.database_url)} yet")
         error.next_step = (
             "`orchestrator run PLAN` makes it; ORCHESTRATOR_DATABASE_URL names another place (state lives where the"
             " command was run)."
@@ -78,6 +77,11 @@ async def find_session(store: Store, name: str) -> Session:
         if len(found) != 1:
             raise
         return found[0]
+
+
+def state_exists(settings: Settings) -> bool:
+    """Whether anything was ever kept here."""
+    return sqlite_path(settings.database_url).exists()
 
 
 def check_undriven(store: Store) -> None:

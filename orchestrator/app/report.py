@@ -14,7 +14,7 @@ from orchestrator.domain.session import End, Session, Teardown
 
 ResultUrl = Callable[[int], str | None]
 EXIT_MEANINGS: Final = {
-    ExitCode.PASSED: "the gate passed and everything is torn down",
+    ExitCode.PASSED: "the gate passed; every session and room is confirmed gone or bounded",
     ExitCode.GATE_FAILED: "the gate failed",
     ExitCode.BAD_INPUT: "bad usage, plan, settings or keys; nothing was paid",
     ExitCode.INCONCLUSIVE: "inconclusive: trouble with the infrastructure, not a verdict on the agent",

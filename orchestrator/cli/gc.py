@@ -14,7 +14,7 @@ from rich.text import Text
 from orchestrator.app.batches import cancel_batch, resolve_batch_id
 from orchestrator.app.collection import Leftovers, collect, find_leftovers, planned_teardown, settled_since
 from orchestrator.app.graph import open_worker
-from orchestrator.app.reading import check_undriven, is_driven, open_reader
+from orchestrator.app.reading import check_undriven, is_driven, open_reader, state_exists
 from orchestrator.app.report import teardown_statement
 from orchestrator.cli.console import duration, stderr_console, stdout_console
 from orchestrator.cli.interruption import Interruption
@@ -31,6 +31,9 @@ BY_COMMAND: Final = "cancelled by `orchestrator cancel`"
 async def gc(*, dry_run: bool, deadline: float) -> int:
     """Show what is left and, unless `dry_run`, tear it down within `deadline` seconds."""
     settings, console = load_settings(), stdout_console()
+    if not state_exists(settings):
+        console.print("Nothing was left behind: there is no state here yet.")
+        return int(ExitCode.PASSED)
     async with open_reader(settings) as store:
         if not dry_run:
             check_undriven(store)

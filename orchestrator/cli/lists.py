@@ -19,6 +19,7 @@ from orchestrator.app.reading import (
     result_links,
     runs_of,
     sessions_of,
+    state_exists,
 )
 from orchestrator.app.report import call_seconds, report_document
 from orchestrator.cli.console import duration, local_moment, stdout_console
@@ -35,8 +36,11 @@ PRIVATE: Final = frozenset({"meeting_token"})
 
 async def list_batches(*, limit: int, as_json: bool) -> int:
     """The newest batches."""
-    async with open_reader(load_settings()) as store:
-        found = await recent_batches(store, limit=limit)
+    settings = load_settings()
+    found: list[tuple[Batch, list[Run]]] = []
+    if state_exists(settings):
+        async with open_reader(settings) as store:
+            found = await recent_batches(store, limit=limit)
     if as_json:
         print_json({"batches": [_batch_document(batch, runs) for batch, runs in found]})
         return 0
@@ -177,12 +181,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Secret) else value
 
 
-def _print_fields(document: Mapping[str, Any]) -> None:
+def _print_fields(document: Mapping[str, Any], *, indent: str = "") -> None:
     console = stdout_console()
     width = max(len(name) for name in document)
     for name, value in document.items():
         if isinstance(value, Mapping):
-            shown = ", ".join(f"{key} {one}" for key, one in value.items() if one not in {None, ""})
+            console.print(f"{indent}{name}")
+            _print_fields(value, indent=f"{indent}  ")
         else:
-            shown = "-" if value in {None, ""} else str(value)
-        console.print(f"{name:<{width}}  {shown}", soft_wrap=True)
+            console.print(f"{indent}{name:<{width}}  {'-' if value in {None, ''} else value}", soft_wrap=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orchestrator.cli.console import duration, stdout_console
 from orchestrator.cli.edge import print_json
-from orchestrator.cli.tables import new_table
+from orchestrator.cli.tables import counted, new_table
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.domain.plan import Plan
 from orchestrator.plans import (
@@ -100,7 +100,7 @@ def rules(plan: Plan) -> list[str]:
 
 def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:
     target = f"{plan.agent.label} ({plan.agent.kind.value})"
-    console.print(f"{plan.name}: {plan.run_count} runs with {target}. Nothing was started.", soft_wrap=True)
+    console.print(f"{plan.name}: {counted(plan.run_count, 'run')} with {target}. Nothing was started.", soft_wrap=True)
     console.print()
     table = new_table("run", "scenario", "body", "data message")
     for run in document["runs"]:

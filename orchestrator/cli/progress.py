@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.app.batches import BatchView
@@ -26,6 +25,7 @@ FRAME_SECONDS: Final = 0.2
 FRAME_SECONDS_OF_MANY: Final = 1.0
 MANY: Final = 200
 BAR_WIDTH: Final = 30
+STATUS_WIDTH: Final = 16
 STATUS_SIGNS: Final = {
     RunStatus.PLANNED: "·",
     RunStatus.STARTING: "…",
@@ -65,11 +65,12 @@ def teller_for(console: Console, clock: Clock) -> Teller:
 
 
 class PlainLines:
-    """One line per step of a run in small batches; a summary now and then in large ones."""
+    """One line per step of a run in small batches; a summary every `summary_every` seconds in large ones."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(self, console: Console, clock: Clock, *, summary_every: float = SUMMARY_EVERY) -> None:
         self._console = console
         self._clock = clock
+        self._summary_every = summary_every
         self._batch_id = ""
         self._small = True
 
@@ -96,7 +97,7 @@ class PlainLines:
 
     @asynccontextmanager
     async def following(self, look: Look) -> AsyncIterator[None]:
-        """Print a summary every ten seconds where steps are not printed."""
+        """Print summaries where steps are not printed."""
         telling = asyncio.create_task(self._summarise(look), name="tell progress")
         try:
             yield
@@ -105,7 +106,7 @@ class PlainLines:
 
     async def _summarise(self, look: Look) -> None:
         while not self._small:
-            await asyncio.sleep(SUMMARY_EVERY)
+            await asyncio.sleep(self._summary_every)
             view = look()
             if view is not None:
                 progress = progress_of(view, now=self._clock.now())
@@ -165,20 +166,34 @@ def frame(view: BatchView, *, now: datetime, console: Console) -> RenderableType
     """One picture of a batch."""
     progress = progress_of(view, now=now)
     head = Text(f"{view.batch.name}  {view.batch.batch_id}", style="bold")
-    body = _runs(view, now, console) if len(view.runs) <= MOST_LINES else Text(phases(progress))
+    body = [_line(run, now, console) for run in view.runs] if len(view.runs) <= MOST_LINES else [Text(phases(progress))]
     ending = [Text("cancelling: calls are ended, sessions and rooms torn down")] if view.batch.cancel_asked_at else []
-    return Group(head, body, Text(f"{bar(progress)}  {summary(progress)}"), *ending)
+    return Group(head, *body, Text(f"{bar(progress)}  {_times(progress)}"), Text(_counts(progress)), *ending)
 
 
 def summary(progress: Progress) -> str:
     """Elapsed, what is left, outcomes so far, calls and sessions."""
-    totals = progress.totals
-    eta = f", about {duration(progress.eta)} left" if progress.eta is not None else ""
-    if progress.finished == totals.runs:
-        eta = ", tearing down" if progress.sessions else ""
+    return f"{_times(progress)}; {_counts(progress)}"
+
+
+def _times(progress: Progress) -> str:
+    elapsed = duration(progress.elapsed)
+    if progress.finished == progress.totals.runs:
+        return f"{elapsed}, tearing down" if progress.sessions else elapsed
+    if progress.eta is None:
+        return elapsed
     return (
-        f"{duration(progress.elapsed)}{eta}; {progress.finished}/{totals.runs} finished: {totals.passed} passed, "
-        f"{totals.failed} failed, {totals.inconclusive} inconclusive; calls {progress.calls}/{progress.calls_limit}, "
+        f"{elapsed}, about {duration(progress.eta)} left"
+        if progress.eta.total_seconds() >= 1
+        else f"{elapsed}, nearly done"
+    )
+
+
+def _counts(progress: Progress) -> str:
+    totals = progress.totals
+    return (
+        f"{progress.finished}/{totals.runs} finished: {totals.passed} passed, {totals.failed} failed, "
+        f"{totals.inconclusive} inconclusive; calls {progress.calls}/{progress.calls_limit}, "
         f"sessions {progress.sessions}"
     )
 
@@ -194,22 +209,18 @@ def bar(progress: Progress) -> str:
     return f"[{'#' * filled}{'-' * (BAR_WIDTH - filled)}]"
 
 
-def _runs(view: BatchView, now: datetime, console: Console) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for _ in range(5):
-        table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for run in view.runs:
-        since = status_since(run)
-        table.add_row(
-            Text(f"{run.index:>3}"),
-            Text(f"scenario {run.scenario_id}"),
-            _status(run, console),
-            Text(duration(now - since) if since and not run.status.final else ""),
-            Text(f"try {run.attempt}" if run.attempt > 1 else ""),
-            Text(run.reason),
-        )
-    return table
+def _line(run: Run, now: datetime, console: Console) -> Text:
+    """Columns of fixed width: a long reason is shortened, and pushes nothing aside."""
+    since = status_since(run)
+    lasted = duration(now - since) if since and not run.status.final else ""
+    again = f"try {run.attempt}" if run.attempt > 1 else ""
+    status = _status(run, console)
+    status.pad_right(max(0, STATUS_WIDTH - len(status)))
+    line = Text.assemble(
+        f"{run.index:>3}  scenario {run.scenario_id:<8} ", status, f"{lasted:<11} {again:<6} {run.reason}"
+    )
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def _status(run: Run, console: Console) -> Text:

@@ -27,7 +27,7 @@ from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import Teller, teller_for
-from orchestrator.cli.tables import print_report
+from orchestrator.cli.tables import counted, print_report
 from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.errors import Conflict, InvalidSettings, RemoteError
@@ -206,7 +206,7 @@ def leftover_text(view: BatchView) -> str:
     alive = len(unsettled_of(view.sessions))
     return (
         f"batch {view.batch.batch_id} ({view.batch.name}) was left open by an earlier process: runs {counts}; "
-        f"{alive} sessions may be alive. It is cancelled and torn down now; "
+        f"{counted(alive, 'session')} may be alive. It is cancelled and torn down now; "
         f"`orchestrator run --resume {view.batch.batch_id}`, run first, would have continued it."
     )
 
@@ -219,11 +219,14 @@ async def _batch_id(assignment: Assignment, worker: Worker, teller: Teller) -> s
     runs = assignment.plan.run_count
     teller.begin(batch_id, runs=runs)
     hurried = f", {assignment.speed:g} times faster than life" if assignment.speed != 1 else ""
-    teller.note(f"batch {batch_id}: {runs} runs of {assignment.plan.name} with {assignment.plan.agent.label}{hurried}")
+    plan = assignment.plan
+    teller.note(f"batch {batch_id}: {counted(runs, 'run')} of {plan.name} with {plan.agent.label}{hurried}")
     return batch_id
 
 
 def _leave(teller: Teller, seen: list[BatchView]) -> None:
     teller.abandon()
     alive = sum(len(unsettled_of(view.sessions)) for view in seen)
-    teller.note(f"left at once; {alive} sessions may be alive: `orchestrator gc` ends calls and tears them down")
+    teller.note(
+        f"left at once; {counted(alive, 'session')} may be alive: `orchestrator gc` ends calls and tears them down"
+    )

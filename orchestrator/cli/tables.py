@@ -106,7 +106,7 @@ def teardown_lines(teardown: Document) -> list[str]:
     ends = teardown["confirmed"] + len(teardown["bounded"]) + len(teardown["left"])
     lines = [
         (
-            f"Teardown: {_counted(teardown['sessions'], 'session')} and {_counted(teardown['rooms'], 'room')}; "
+            f"Teardown: {counted(teardown['sessions'], 'session')} and {counted(teardown['rooms'], 'room')}; "
             f"{teardown['confirmed']} of {ends} ends confirmed, {len(teardown['bounded'])} bounded, "
             f"{len(teardown['left'])} left."
         )
@@ -116,7 +116,8 @@ def teardown_lines(teardown: Document) -> list[str]:
     return lines
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -130,7 +131,7 @@ def last_line(document: Document) -> str:
     """Outcome, figures, exit code and its meaning, in one line."""
     batch, totals = document["batch"], document["totals"]
     word = "CANCELLED" if batch["cancelled"] else (batch["outcome"] or batch["status"]).upper()
-    why = f" {batch['reason'].rstrip('.')}." if batch["reason"] else ""
+    why = f" Reason: {batch['reason'].rstrip('.')}." if batch["reason"] else ""
     return (
         f"{word}: {totals['passed']} passed, {totals['failed']} failed, {totals['inconclusive']} inconclusive of "
         f"{totals['runs']}{_rate(document)}.{why} Exit code {batch['exit_code']}: {batch['exit_meaning']}."

@@ -1,0 +1,66 @@
+"""`plan` shows what would be carried out, and starts nothing."""
+
+import json
+
+from orchestrator.plans import json_schema
+
+PLAN = """\
+version: 1
+name: previewed
+env: [TENANT_SECRET]
+agent:
+  kind: pipecat_cloud
+  name: support-bot
+  body: {tenant: "{{ env.TENANT_SECRET }}"}
+scenarios:
+  - {scenario: 101, repeat: 2, body: {customer: "U-{{ run.index }}"}, publish_data_message: {run: "{{ run.id }}"}}
+  - {scenario: 102}
+limits: {concurrency: 2, calls: 1}
+"""
+
+
+def test_runs_are_shown_in_order_with_what_each_would_be_given(shell):
+    shell.environment["TENANT_SECRET"] = "hush-hush"
+    path = shell.write("plan.yaml", PLAN)
+
+    ended = shell.look("plan", path, "--json")
+
+    runs = ended.document["runs"]
+    assert [(run["index"], run["scenario"]) for run in runs] == [(1, 101), (2, 102), (3, 101)]
+    assert runs[2]["body"] == {"tenant": "(from the environment)", "customer": "U-3"}
+    assert runs[2]["publish_data_message"] == {"run": "BATCH-ID-003"}
+    assert "publish_data_message" not in runs[1]
+    assert ended.document["estimate"]["runs"] == 3
+    assert any("Cekura mocks every tool" in rule or "mocks every" in rule for rule in ended.document["rules"])
+    assert ended.document["warnings"]
+
+
+def test_people_get_the_same_as_text_and_no_secret(shell):
+    shell.environment["TENANT_SECRET"] = "hush-hush"
+    path = shell.write("plan.yaml", PLAN)
+
+    ended = shell.look("plan", path, "--set", "limits.calls=2")
+
+    assert ended.code == 0
+    assert "previewed: 3 runs with support-bot (pipecat_cloud). Nothing was started." in ended.out
+    assert "at most 2 sessions and 2 calls at once" in ended.out
+    assert "Cekura credits" in ended.out
+    assert "hush-hush" not in ended.out + ended.err
+
+
+def test_the_schema_needs_no_plan(shell):
+    assert json.loads(shell.look("plan", "--schema").out) == json_schema()
+
+
+def test_without_a_plan_there_is_nothing_to_show(shell):
+    ended = shell.look("plan")
+
+    assert ended.code == 2
+    assert "there is no PLAN to show" in ended.err
+
+
+def test_an_override_at_fault_is_named_as_one(shell):
+    ended = shell.look("plan", shell.plan_file, "--set", "limits.concurrency=0")
+
+    assert ended.code == 2
+    assert "--set limits.concurrency" in ended.err
