@@ -100,6 +100,7 @@ def _value_of(name: str, environ: Mapping[str, str]) -> str | None:
         return environ.get(name) or None
     try:
         return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        message = f"{name}_FILE: cannot read {path}: {error.strerror}"
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        message = f"{name}_FILE: cannot read {path}: {why}"
         raise InvalidSettings(message) from error

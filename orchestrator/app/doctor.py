@@ -209,7 +209,7 @@ async def _pipecat_cloud(settings: Settings, plan: Plan | None) -> list[Finding]
     except InvalidSettings as error:
         return [_refused(name, error)]
     try:
-        agent = await _agent(client)
+        agent = await _agent(client, plan)
         accepted = Finding(name=name, state=State.OK, detail="answers; the key is accepted")
         return [accepted, agent] if plan is not None else [accepted]
     except RemoteNotFound as error:
@@ -224,7 +224,7 @@ async def _pipecat_cloud(settings: Settings, plan: Plan | None) -> list[Finding]
         await client.aclose()
 
 
-async def _agent(client: PipecatCloudClient) -> Finding:
+async def _agent(client: PipecatCloudClient, plan: Plan | None) -> Finding:
     record = await client.get_agent()
     name = f"agent {record.name}"
     size = f"{_figure(record.active_sessions)} of {_figure(record.max_sessions)} sessions in use"
@@ -234,6 +234,14 @@ async def _agent(client: PipecatCloudClient) -> Finding:
             state=State.TROUBLE,
             detail=f"not ready; {size}",
             remedy="look at its deployment in Pipecat Cloud",
+        )
+    if plan is not None and record.max_sessions is not None and plan.limits.concurrency > record.max_sessions:
+        return Finding(
+            name=name,
+            state=State.NOTE,
+            detail=f"ready; {size}, but limits.concurrency is {plan.limits.concurrency}: starts on top are refused and"
+            " wait for their turn",
+            remedy="lower limits.concurrency, or raise the deployment's instances",
         )
     limit = f"; its sessions end after {record.max_session_seconds:g} s" if record.max_session_seconds else ""
     return Finding(name=name, state=State.OK, detail=f"ready; {size}{limit}")

@@ -12,22 +12,28 @@ from orchestrator.domain.errors import InvalidSettings
 Document = Mapping[str, Any]
 
 
-def write_reports(document: Document, folder: Path) -> tuple[Path, ...]:
-    """Write both files into `folder` (made if missing); InvalidSettings where that cannot be."""
+def make_folder(folder: Path) -> None:
+    """Make the place for reports before anything is paid for; InvalidSettings where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidSettings(
+            f"--report-dir {folder}: {error.strerror}", next_step="Name a folder that can be made and written."
+        ) from error
+
+
+def write_reports(document: Document, folder: Path) -> str:
+    """Write both files into `folder` and say so; a full disk by then costs the files, not the batch's exit code."""
     texts = {
         "report.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
         "report.md": report_markdown(document),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InvalidSettings(
-            f"--report-dir {folder}: {error.strerror}",
-            next_step="The batch ran and is kept: `orchestrator batches show latest` prints its report.",
-        ) from error
-    return tuple(folder / name for name in texts)
+        return f"reports could not be written to {folder}: {error.strerror}; `orchestrator batches show` has them"
+    return f"wrote {' and '.join(str(folder / name) for name in texts)}"
 
 
 def report_markdown(document: Document) -> str:

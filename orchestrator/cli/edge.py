@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,7 @@ from orchestrator.domain.errors import (
 )
 
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LEVEL_VARIABLE: Final = "ORCHESTRATOR_LOG_LEVEL"
 DEFECT_STEP: Final = (
     "`orchestrator gc` finds and tears down whatever this process may have left. Repeat with --log-level DEBUG for the"
     " details, and report them."
@@ -48,10 +50,22 @@ def carry_out(work: Work, *, as_json: bool = False, log_level: str | None = None
     raise typer.Exit(code)
 
 
+class Underway(OrchestratorError):
+    """What stopped this process after a batch was begun: the batch stays open, whatever the cause."""
+
+    def __init__(self, cause: OrchestratorError, *, batch_id: str) -> None:
+        self.next_step = (
+            f"`orchestrator run --resume {batch_id}` continues batch {batch_id}; `orchestrator gc` tears it down."
+        )
+        super().__init__(f"the batch could not be driven on: {cause}")
+
+
 def exit_code_of(error: OrchestratorError) -> ExitCode:
     """What a command returns that ended with `error` before it drove anything."""
     if isinstance(error, BudgetExhausted):
         return ExitCode.BUDGET
+    if isinstance(error, Underway):
+        return ExitCode.INCONCLUSIVE
     if isinstance(error, RemoteError) and not isinstance(error, RemoteAuthFailed):
         return ExitCode.INCONCLUSIVE
     return ExitCode.BAD_INPUT
@@ -78,7 +92,9 @@ def _configure_logging(log_level: str | None) -> None:
     from orchestrator.settings import load_settings
     from orchestrator.telemetry import configure_logging
 
-    level = (log_level or load_settings().log_level).upper()
+    # This one variable only: a sandbox or a demo must not stumble over keys it does not need.
+    own = {name: value for name, value in os.environ.items() if name.startswith(LEVEL_VARIABLE)}
+    level = (log_level or load_settings(own).log_level).upper()
     if level not in LOG_LEVELS:
         raise InvalidSettings(
             "ORCHESTRATOR_LOG_LEVEL does not name a level", next_step=f"Use one of {', '.join(LOG_LEVELS)}."

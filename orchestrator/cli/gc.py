@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,12 +20,14 @@ from orchestrator.app.report import teardown_statement
 from orchestrator.cli.console import duration, stderr_console, stdout_console
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import PlainLines
-from orchestrator.cli.tables import new_table, teardown_lines
+from orchestrator.cli.tables import counted, new_table, teardown_lines
 from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import ExitCode
 from orchestrator.domain.session import Session
 from orchestrator.settings import Settings, load_settings
+from orchestrator.store.database import Store
 
+SAY_EVERY: Final = 10.0
 BY_COMMAND: Final = "cancelled by `orchestrator cancel`"
 
 
@@ -71,12 +74,23 @@ async def _collect(settings: Settings, found: Leftovers, console: Console, deadl
                 collecting.cancel()
 
             async with interruption.answering(stop):
-                await asyncio.wait([collecting], timeout=deadline)
+                await _watch(collecting, worker.store, notes, deadline)
             if collecting.done() and not collecting.cancelled():
                 collecting.result()
             collecting.cancel()
             sessions = await settled_since(worker.store, found)
     return _conclude(console, sessions)
+
+
+async def _watch(collecting: asyncio.Task[None], store: Store, notes: PlainLines, deadline: float) -> None:
+    """Wait for the end or the deadline, and say now and then what is waited for."""
+    ends_at = time.monotonic() + deadline
+    while not collecting.done() and (left := ends_at - time.monotonic()) > 0:
+        await asyncio.wait([collecting], timeout=min(SAY_EVERY, left))
+        if not collecting.done():
+            waiting = (await find_leftovers(store)).sessions
+            reasons = dict.fromkeys(how for one in waiting for how in (one.session_end.how, one.room_end.how) if how)
+            notes.note(f"still ending {counted(len(waiting), 'session')}: {'; '.join(reasons)}")
 
 
 def _conclude(console: Console, sessions: Sequence[Session]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,18 @@ from orchestrator.app.batches import (
     view_batch,
 )
 from orchestrator.app.graph import Worker, open_worker
-from orchestrator.app.markdown import write_reports
+from orchestrator.app.markdown import make_folder, write_reports
 from orchestrator.app.preflight import check_keys, check_remotes, check_time_scale
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
 from orchestrator.cli.console import stderr_console, stdout_console
-from orchestrator.cli.edge import print_json
+from orchestrator.cli.edge import Underway, print_json
 from orchestrator.cli.interruption import Interruption
-from orchestrator.cli.progress import Teller, teller_for
+from orchestrator.cli.progress import Look, Teller, teller_for
 from orchestrator.cli.tables import counted, print_report
 from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import BatchStatus
-from orchestrator.domain.errors import Conflict, InvalidSettings, RemoteError
+from orchestrator.domain.errors import Conflict, InvalidSettings, OrchestratorError, RemoteError
 from orchestrator.domain.plan import Plan
 from orchestrator.plans import LoadedPlan, load_plan
 from orchestrator.settings import Settings, load_settings
@@ -75,13 +76,14 @@ async def run(order: RunOrder) -> int:
     """Drive one batch to its end and say what came of it; returns the batch's exit code."""
     settings = load_settings()
     teller = teller_for(stderr_console(), SystemClock())
+    if order.report_dir is not None:
+        make_folder(order.report_dir)
     if order.resume is None:
         report = await drive(_new(order, settings, teller), teller)
     else:
         report = await _resume(order, settings, teller)
     if order.report_dir is not None:
-        for path in write_reports(report.document, order.report_dir):
-            teller.note(f"wrote {path}")
+        teller.note(write_reports(report.document, order.report_dir))
     if order.as_json:
         print_json(report.document)
     else:
@@ -93,8 +95,8 @@ async def drive(assignment: Assignment, teller: Teller) -> Report:
     """Check, create (unless it is resumed), drive; Ctrl-C cancels the batch, a second one leaves."""
     for note in check_keys(assignment.plan, assignment.settings):
         teller.note(f"note: {note}")
-    seen: list[BatchView] = []
-    with Interruption(leaving=lambda: _leave(teller, seen)) as interruption:
+    looks: list[Look] = []
+    with Interruption(leaving=lambda: _leave(teller, looks)) as interruption:
         async with open_worker(
             assignment.settings,
             command=assignment.command,
@@ -102,24 +104,17 @@ async def drive(assignment: Assignment, teller: Teller) -> Report:
             listener=teller.heard,
             speed=assignment.speed,
         ) as worker:
-            await _check_remotes(assignment.plan, worker)
+            await _check_remotes(assignment, worker)
             await _end_leftovers(worker, teller, but=assignment.batch_id)
             interruption.hold()
             batch_id = await _batch_id(assignment, worker, teller)
-            await _drive_to_end(worker, batch_id, teller, interruption, seen)
+            looks.append(partial(live_view, worker, batch_id))
+            await _drive_to_end(worker, batch_id, teller, interruption)
             view = await view_batch(worker.store, batch_id)
             return Report(view=view, document=report_document(view, result_url=worker.remotes.cekura.result_url))
 
 
-async def _drive_to_end(
-    worker: Worker, batch_id: str, teller: Teller, interruption: Interruption, seen: list[BatchView]
-) -> None:
-    def look() -> BatchView | None:
-        view = live_view(worker, batch_id)
-        if view is not None:
-            seen[:] = [view]
-        return view
-
+async def _drive_to_end(worker: Worker, batch_id: str, teller: Teller, interruption: Interruption) -> None:
     async def cancel() -> None:
         teller.note("interrupted: ending calls, tearing down sessions and rooms (once more leaves at once)")
         try:
@@ -127,10 +122,12 @@ async def _drive_to_end(
         except Conflict:
             return  # it closed in this very moment
 
-    async with interruption.answering(cancel), teller.following(look):
-        look()
-        await worker.durable.launch()
-        await run_batch(worker, batch_id)
+    try:
+        async with interruption.answering(cancel), teller.following(partial(live_view, worker, batch_id)):
+            await worker.durable.launch()
+            await run_batch(worker, batch_id)
+    except OrchestratorError as error:
+        raise Underway(error, batch_id=batch_id) from error
 
 
 def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
@@ -173,6 +170,8 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report
         teller.note(f"batch {batch.batch_id} is closed already; this is its report")
         async with result_links(settings) as links:
             return Report(view=view, document=report_document(view, result_url=links))
+    if batch.cancel_asked_at is not None:
+        teller.note(f"batch {batch.batch_id} was cancelled ({batch.cancel_reason}): it is only torn down")
     if batch.speed != 1:
         check_time_scale(settings, agent_url=view.plan.agent.url)
     assignment = Assignment(
@@ -186,11 +185,12 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report
     return await drive(assignment, teller)
 
 
-async def _check_remotes(plan: Plan, worker: Worker) -> None:
+async def _check_remotes(assignment: Assignment, worker: Worker) -> None:
     try:
-        await check_remotes(plan, worker.remotes)
+        await check_remotes(assignment.plan, worker.remotes)
     except RemoteError as error:
-        error.next_step = f"Nothing was started. {error.next_step}".rstrip()
+        before = "Nothing was started." if assignment.batch_id is None else "The batch stays as it was left."
+        error.next_step = f"{before} {error.next_step}".rstrip()
         raise
 
 
@@ -224,9 +224,9 @@ async def _batch_id(assignment: Assignment, worker: Worker, teller: Teller) -> s
     return batch_id
 
 
-def _leave(teller: Teller, seen: list[BatchView]) -> None:
+def _leave(teller: Teller, looks: Sequence[Look]) -> None:
     teller.abandon()
-    alive = sum(len(unsettled_of(view.sessions)) for view in seen)
+    alive = sum(len(unsettled_of(view.sessions)) for look in looks if (view := look()) is not None)
     teller.note(
         f"left at once; {counted(alive, 'session')} may be alive: `orchestrator gc` ends calls and tears them down"
     )

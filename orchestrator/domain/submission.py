@@ -115,7 +115,8 @@ def find_lost(
         result
         for result in results
         if result.cekura_result_id not in known_result_ids
-        and (result.created_at is None or result.created_at >= earliest)
+        and result.created_at is not None  # without a time it proves nothing
+        and result.created_at >= earliest
         and submission.cekura_agent_id in {None, result.cekura_agent_id}
         and sorted(run.scenario_id or 0 for run in result.runs) == wanted
     ]

@@ -36,6 +36,7 @@ from orchestrator.store.database import Store
 
 LOOK_FOR_CANCEL_EVERY: Final = 0.5
 END_CALL_SECONDS: Final = 5.0
+POST_SECONDS: Final = 3.0
 DEFAULT_SESSION_LIMIT: Final = 7200.0  # Pipecat Cloud's default maxSessionDuration
 
 
@@ -96,7 +97,7 @@ class Driver:
             sessions=await self._store.read(partial(session_rows.list_sessions, batch_id=batch.batch_id)),
             store=self._store,
             clock=self._clock,
-            end_call=self._end_call,
+            end_call=self._end_call_of,
             listener=self._listener,
         )
 
@@ -114,7 +115,12 @@ class Driver:
         refusals: list[str] = []
         recovery = Recovery(roster=roster, remotes=self._remotes, store=self._store, clock=self._clock, speed=speed)
         submitter = Submitter(
-            roster=roster, remotes=self._remotes, clock=self._clock, environ=self._environ, speed=speed
+            roster=roster,
+            remotes=self._remotes,
+            clock=self._clock,
+            environ=self._environ,
+            speed=speed,
+            end_call=self._end_call,
         )
         async with asyncio.TaskGroup() as loops:
             starter = Starter(
@@ -135,7 +141,7 @@ class Driver:
             await recovery.recover(submitter=submitter, tasks=loops)
             for loop in (starter, submitter, readiness, watcher):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
-            loops.create_task(self._end_early(roster, refusals), name=f"cancel {roster.batch.batch_id}")
+            loops.create_task(self._end_early(roster, submitter, refusals), name=f"cancel {roster.batch.batch_id}")
 
     async def _session_limit(self, plan: Plan) -> float:
         """How long the platform lets a session live, by the agent's own record where it can be read."""
@@ -148,13 +154,14 @@ class Driver:
             return DEFAULT_SESSION_LIMIT
         return record.max_session_seconds or DEFAULT_SESSION_LIMIT
 
-    async def _end_early(self, roster: Roster, refusals: list[str]) -> None:
+    async def _end_early(self, roster: Roster, submitter: Submitter, refusals: list[str]) -> None:
         """Notice a committed wish to cancel, or a refusal of the first start, and end every run."""
         bell = roster.bell()
         while not roster.finished:
             batch = await self._store.read(partial(batch_rows.get_batch, batch_id=roster.batch.batch_id))
             if batch.cancel_asked_at is not None:
                 roster.batch = batch
+                await self._quiet(roster, submitter)
                 await self._end_runs(roster, batch.cancel_reason)
             elif refusals:
                 reason = refusals[0]
@@ -162,6 +169,13 @@ class Driver:
                 await self._end_runs(roster, reason)
             else:
                 await bell.wait(LOOK_FOR_CANCEL_EVERY)
+
+    async def _quiet(self, roster: Roster, submitter: Submitter) -> None:
+        """Begin nothing new, and give a POST under way a moment: a call can be ended only once it has a name."""
+        roster.closing = True
+        until = self._clock.monotonic() + POST_SECONDS
+        while submitter.posting and self._clock.monotonic() < until:
+            await self._clock.sleep(0.05)
 
     async def _end_runs(self, roster: Roster, reason: str) -> None:
         unfinished = [run for run in roster.runs.values() if not run.status.final]
@@ -180,12 +194,14 @@ class Driver:
         while not roster.torn_down:
             await bell.wait(1.0)
 
-    async def _end_call(self, run: Run) -> None:
+    async def _end_call_of(self, run: Run) -> None:
+        if run.cekura_run_id is not None:
+            await self._end_call(run.cekura_run_id)
+
+    async def _end_call(self, cekura_run_id: int) -> None:
         """Ask Cekura to end a call. May be repeated; a lost answer changes nothing, the room is torn down after it."""
-        if run.cekura_run_id is None:
-            return
         try:
             async with asyncio.timeout(END_CALL_SECONDS):
-                await self._remotes.cekura.end_call(run.cekura_run_id)
+                await self._remotes.cekura.end_call(cekura_run_id)
         except (OrchestratorError, TimeoutError) as error:
-            logger.warning("a call could not be ended at Cekura", run=run.run_id, error=str(error))
+            logger.warning("a call could not be ended at Cekura", cekura_run=cekura_run_id, error=str(error))

@@ -85,7 +85,7 @@ class Recovery:
             await self._store.write(refused)
             for session in held:
                 await self._roster.write_session(partial(session_rows.get_session, nonce=session.nonce))
-        elif submission.status is SubmissionStatus.SENT:
+        elif group:
             submitter.resume(submission, group, tasks)
 
     def look_for(self, session: Session, *, tasks: asyncio.TaskGroup) -> None:

@@ -60,6 +60,7 @@ class Roster:
         for run in self.runs.values():
             self._by_status[run.status].add(run.run_id)
         self._bells: list[asyncio.Event] = []
+        self.closing = False  # nothing new is started or submitted any more
 
     def bell(self) -> Bell:
         """A bell of one's own, rung at every change."""

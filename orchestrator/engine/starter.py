@@ -41,6 +41,9 @@ REFUSED_LONGEST_WAIT: Final = 15.0
 RUNNER_IDLE_SECONDS: Final = (
     300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
 )
+TOWARDS_CALL: Final = frozenset(
+    {RunStatus.STARTING, RunStatus.STARTED, RunStatus.READY, RunStatus.SUBMITTED, RunStatus.IN_CALL}
+)
 EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
 SHARED_ROOM: Final = (
     "the runner gave the same room to two sessions: DAILY_ROOM_URL is set in its environment; unset it and restart the "
@@ -111,10 +114,11 @@ class Starter:
 
     def _next_run(self) -> Run | None:
         planned = self._roster.of_status(RunStatus.PLANNED)
-        if not planned or self._held_back() or self._clock.monotonic() < self._hold_until:
+        if not planned or self._roster.closing or self._held_back() or self._clock.monotonic() < self._hold_until:
             return None
         if not self._proven and self._under_way:
             return None  # the first start goes alone: a wrong key or name must not cost a burst of requests
+        self._release_explorer()
         self.calls = self.calls.rested(at=self._clock.now())
         due = plan_starts(
             planned=len(planned),
@@ -124,6 +128,12 @@ class Starter:
             limits=self._roster.plan.limits,
         )
         return planned[0] if due else None
+
+    def _release_explorer(self) -> None:
+        """An explorer that lost its session before any call teaches nothing; another may go."""
+        explorer = self.calls.explorer
+        if explorer is not None and self._roster.runs[explorer].status not in TOWARDS_CALL:
+            self.calls = self.calls.without(explorer)
 
     def _intent(self, run: Run) -> Session:
         plan, now = self._roster.plan, self._clock.now()

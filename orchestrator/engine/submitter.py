@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -56,13 +56,22 @@ class Submitter:
     """Submits the ready sessions of one batch."""
 
     def __init__(
-        self, *, roster: Roster, remotes: Remotes, clock: Clock, environ: Mapping[str, str], speed: float
+        self,
+        *,
+        roster: Roster,
+        remotes: Remotes,
+        clock: Clock,
+        environ: Mapping[str, str],
+        speed: float,
+        end_call: Callable[[int], Awaitable[None]],
     ) -> None:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
         self._environ = environ
         self._speed = speed
+        self._end_call = end_call
+        self._posting = 0
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
         self._open: dict[str, Submission] = {}
@@ -73,6 +82,11 @@ class Submitter:
     def failing(self) -> bool:
         """True while submissions are not getting through: no point in starting bots that nobody will call."""
         return self._failures > 0
+
+    @property
+    def posting(self) -> bool:
+        """True while a POST is under way: its calls may be placed, and cannot be ended before they have a name."""
+        return self._posting > 0
 
     async def run(self) -> None:
         """Submit until every run has its outcome."""
@@ -86,10 +100,32 @@ class Submitter:
                 await bell.wait(self._wait_seconds())
 
     def resume(self, submission: Submission, group: Sequence[Candidate], posts: asyncio.TaskGroup) -> None:
-        """Look for what a submission did that an earlier process had sent."""
+        """Finish what an earlier process began: look up what a submission did, or tell its runs what is known."""
         self._busy.update(candidate.nonce for candidate in group)
-        self._open[submission.submission_id] = submission
-        posts.create_task(self._look_up(submission, list(group)), name=f"look up {submission.submission_id}")
+        if submission.status is SubmissionStatus.SENT:
+            self._open[submission.submission_id] = submission
+            work = self._look_up(submission, group)
+        elif submission.status is SubmissionStatus.ACCEPTED:
+            work = self._pair_again(submission, group)
+        else:
+            work = self._fail(group, submission.note)
+        posts.create_task(work, name=f"resume submission {submission.submission_id}")
+
+    async def _pair_again(self, submission: Submission, group: Sequence[Candidate]) -> None:
+        """An accepted submission whose runs were not all told: read its result and pair once more. Only reads."""
+        until = self._clock.monotonic() + self._roster.plan.timing.lookup
+        while self._clock.monotonic() < until and submission.cekura_result_id is not None:
+            try:
+                answer = await self._remotes.cekura.get_result(submission.cekura_result_id)
+            except RemoteError:
+                await self._clock.sleep(self._look_again())
+            else:
+                await self._accepted(submission, group, answer, note=submission.note)
+                return
+        await self._fail(group, f"Cekura's result {submission.cekura_result_id} could not be read after a restart")
+
+    def _look_again(self) -> float:
+        return min(LOOK_AGAIN / self._speed, self._roster.plan.timing.lookup / 4)
 
     def _wait_seconds(self) -> float:
         return max(0.01, min(1.0, self._roster.plan.timing.gather / 2)) if self._waiting() else 1.0
@@ -103,7 +139,7 @@ class Submitter:
         ]
 
     def _due(self) -> list[tuple[Candidate, ...]]:
-        if self._clock.monotonic() < self._hold_until:
+        if self._roster.closing or self._clock.monotonic() < self._hold_until:
             return []
         now, gather = self._clock.now(), timedelta(seconds=self._roster.plan.timing.gather)
         waiting = self._waiting()
@@ -179,11 +215,8 @@ class Submitter:
         if not await self._roster.write_unit(sent):
             return
         self._open[submission.submission_id] = submission
-        plan = self._roster.plan
         try:
-            answer = await self._remotes.cekura.submit(
-                cekura_agent_id=plan.cekura_agent_id, mock_tool_names=plan.mock_tool_names, rooms=rooms
-            )
+            answer = await self._answer(rooms)
         except (RemoteBusy, RemoteUnavailable) as error:
             self._hold_off(error)
             await self._settle(submission, SubmissionStatus.REFUSED, note=str(error))
@@ -196,6 +229,16 @@ class Submitter:
         else:
             self._failures = 0
             await self._accepted(submission, group, answer)
+
+    async def _answer(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
+        plan = self._roster.plan
+        self._posting += 1
+        try:
+            return await self._remotes.cekura.submit(
+                cekura_agent_id=plan.cekura_agent_id, mock_tool_names=plan.mock_tool_names, rooms=rooms
+            )
+        finally:
+            self._posting -= 1
 
     def _hold_off(self, error: RemoteError) -> None:
         self._failures += 1
@@ -243,7 +286,9 @@ class Submitter:
                 at=now, cekura_run_id=accepted.cekura_run_id, cekura_result_id=answer.cekura_result_id
             )
             called = partial(session_rows.record_called, nonce=nonce, cekura_run_id=accepted.cekura_run_id)
-            await self._roster.apply(self._roster.sessions[nonce].run_id, fact, also=called)
+            step = await self._roster.apply(self._roster.sessions[nonce].run_id, fact, also=called)
+            if step.run.cekura_run_id != accepted.cekura_run_id:
+                await self._end_call(accepted.cekura_run_id)  # it came too late: its run has ended, its room is going
         unpaired = [candidate for candidate in group if candidate.nonce in pairing.unpaired]
         await self._fail(
             unpaired,
@@ -256,7 +301,7 @@ class Submitter:
         timing = self._roster.plan.timing
         until = self._clock.monotonic() + timing.lookup
         while self._clock.monotonic() < until:
-            await self._clock.sleep(min(LOOK_AGAIN / self._speed, timing.lookup / 4))
+            await self._clock.sleep(self._look_again())
             found = await self._candidates(submission)
             if len(found) == 1 and not self._rivals(submission):
                 note = f"its answer was lost; found as result {found[0].cekura_result_id}"

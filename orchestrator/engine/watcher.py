@@ -23,6 +23,7 @@ from orchestrator.engine.roster import Roster
 from orchestrator.engine.starter import Starter
 
 JITTER: Final = 0.1
+CALLED: Final = frozenset({CallStatus.IN_CALL, CallStatus.EVALUATING, CallStatus.COMPLETED})
 
 
 class Watcher:
@@ -81,7 +82,7 @@ class Watcher:
         elif call.status is CallStatus.UNRECOGNISED and call.raw_status not in self._unrecognised:
             self._unrecognised.add(call.raw_status)
             logger.warning("an unknown run status is waited out", status=call.raw_status)
-        elif run.status is RunStatus.SUBMITTED:
+        elif run.status is RunStatus.SUBMITTED and call.status in CALLED:
             queued = self._queued[run.run_id] > 0
             self._starter.calls = self._starter.calls.called(run.run_id, was_queued=queued)
 
