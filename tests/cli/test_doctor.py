@@ -88,6 +88,15 @@ def test_more_calls_than_cekura_runs_at_once_are_noted(shell, play):
     assert "the plan's limits.calls is 20: what comes on top is queued" in words(ended)
 
 
+def test_more_sessions_than_the_agent_has_are_noted(shell, play):
+    play(max_sessions=1)
+
+    ended = shell.look("doctor", shell.plan_file)
+
+    assert ended.code == 0
+    assert "but limits.concurrency is 2: starts on top are refused" in words(ended)
+
+
 def test_a_project_key_that_may_not_read_billing_is_only_noted(shell, play):
     play(key_has_billing=False)
 

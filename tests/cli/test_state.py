@@ -125,3 +125,18 @@ def test_where_nothing_was_ever_kept_looking_makes_nothing(shell):
     assert shown.code == 2
     assert "there is no state at" in shown.err
     assert not (shell.folder / ".orchestrator").exists()
+
+
+def test_gc_ends_with_5_while_something_cannot_be_ended(shell, play, steps):
+    play(call_seconds=(2900.0, 2900.0), faults=("session_stop.error=1000",))
+    killed = shell.start_run()
+    steps.read_until(killed, "-> in_call")
+    killed.kill()
+    killed.wait(10)
+
+    ended = shell("gc", "--deadline", "3")
+
+    assert ended.code == 5, ended
+    assert "still ending" in ended.err
+    assert "LEFT: session " in ended.out
+    assert "`orchestrator gc` goes on where this ended" in ended.out
