@@ -6,7 +6,7 @@ Everything is drawn from the report document, so that `run`, `batches show` and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,8 +40,9 @@ def outcome_text(outcome: str | None, console: Console) -> Text:
 
 def print_report(console: Console, document: Document) -> None:
     """The whole end of a batch."""
-    console.print(_outcomes(document, console))
-    for line in _links(document["runs"]):
+    shown = _shown(document["runs"])
+    console.print(_outcomes(document["runs"], shown, console))
+    for line in _links(shown):
         console.print(line, soft_wrap=True)
     console.print()
     if document["phases"]:
@@ -54,9 +55,11 @@ def print_report(console: Console, document: Document) -> None:
     console.print(last_line(document), style="bold", soft_wrap=True)
 
 
-def _outcomes(document: Document, console: Console) -> Table:
-    runs = document["runs"]
-    shown = runs if len(runs) <= MOST_ROWS else [run for run in runs if run["outcome"] != "passed"]
+def _shown(runs: Sequence[Document]) -> Sequence[Document]:
+    return runs if len(runs) <= MOST_ROWS else [run for run in runs if run["outcome"] != "passed"]
+
+
+def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Console) -> Table:
     table = new_table("run", "scenario", "outcome", "tries", "call", "result", "reason")
     for name in ("run", "scenario", "outcome", "tries", "call", "result"):
         column = table.columns[[column.header for column in table.columns].index(name)]
@@ -83,7 +86,7 @@ def _reason(run: Document) -> str:
     return "; ".join([*([run["reason"]] if run["reason"] else []), *again])
 
 
-def _links(runs: Iterable[Document]) -> list[str]:
+def _links(runs: Sequence[Document]) -> list[str]:
     by_link: dict[str, list[int]] = defaultdict(list)
     for run in runs:
         if run["result_url"]:

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 
 import pytest
 
@@ -43,6 +44,18 @@ def test_a_passing_batch_ends_with_0_and_exactly_one_document(shell, play, is_cl
     assert is_clean(sandbox.world())
     assert json.loads((shell.folder / "reports/report.json").read_text()) == document
     assert "| 1 | 101 | passed | 1 |" in (shell.folder / "reports/report.md").read_text()
+
+
+def test_no_key_and_no_token_is_ever_said(shell, play):
+    sandbox = play()
+    keys = [value for name, value in sandbox.environment().items() if name.endswith("_KEY")]
+
+    ended = shell.run("--json", "--log-level", "debug", "--report-dir", "reports")
+
+    assert ended.code == 0, ended
+    said = ended.out + ended.err + (shell.folder / "reports/report.md").read_text()
+    assert not [key for key in keys if key in said]
+    assert "eyJ" not in said  # how every meeting token begins
 
 
 def test_a_failed_evaluation_ends_with_1_and_says_why(shell, play, is_clean):
@@ -212,4 +225,18 @@ def test_a_folder_for_reports_that_cannot_be_made_ends_with_2_before_anything_is
 
     assert ended.code == 2
     assert "--report-dir taken/reports" in ended.err
+    assert sandbox.world()["starts"] == 0
+
+
+def test_ctrl_c_before_the_first_start_ends_with_130_and_nothing_started(shell, play, steps):
+    sandbox = play(speed=1.0, faults=("result_list.slow=1",))
+    child = shell.start("run", shell.plan_file)
+    while not sandbox.world()["requests"].get("result_list"):
+        time.sleep(0.05)
+
+    steps.interrupt(child)
+    ended = steps.finish(child)
+
+    assert ended.code == 130, ended
+    assert "interrupted before anything was started" in ended.err
     assert sandbox.world()["starts"] == 0
