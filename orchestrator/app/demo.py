@@ -9,7 +9,6 @@ from typing import Any, Final
 from orchestrator.plans import LoadedPlan, plan_from_text
 
 FAULTS: Final = ("call.fails_evaluation=1", "bot.never_joins=1")
-SPEED: Final = 5.0  # about a minute on two slow cores
 Json = Mapping[str, Any]
 
 

@@ -18,6 +18,8 @@ EXIT_CODES: Final = (
     " down."
 )
 
+DEMO_SPEED: Final = 5.0  # ends within a minute, and can still be followed
+
 app = typer.Typer(
     name="orchestrator",
     help="Runs Cekura manual-flow tests against Pipecat agents: starts sessions, submits rooms, follows runs, and tears"
@@ -148,7 +150,7 @@ def sandbox(
 @app.command(epilog="Example:\n\norchestrator demo --speed 10")
 def demo(
     *,
-    speed: Annotated[float, typer.Option(metavar="X", min=0.5, max=50, help="Times faster than life.")] = 5.0,
+    speed: Annotated[float, typer.Option(metavar="X", min=0.5, max=50, help="Times faster than life.")] = DEMO_SPEED,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the demo's state, to look at with `batches show`.")
     ] = False,
