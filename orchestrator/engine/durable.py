@@ -38,7 +38,6 @@ class Durable:
         self._drive = drive
         self._workflow: Callable[..., Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._closing = False
 
     async def launch(self) -> None:
         """Start the engine; batches that a dead process left open are taken up again at once, on this loop."""
@@ -93,9 +92,10 @@ class Durable:
 
     async def close(self) -> None:
         """Stop driving (rows and workflows stay as they are), then stop the engine off the loop."""
+        if self._workflow is None:
+            return  # never launched: nothing to stop, and the library need not be imported for that
         from dbos import DBOS
 
-        self._closing = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -103,6 +103,7 @@ class Durable:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="durable-close") as own:
             await loop.run_in_executor(own, lambda: DBOS.destroy(destroy_registry=True))
         loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="orchestrator"))
+        self._workflow = None
         _LAUNCHED.discard(NAME)
 
 

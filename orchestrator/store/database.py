@@ -113,8 +113,8 @@ def _check(path: Path) -> None:
 
 
 DAMAGED: Final = (
-    "Move the file aside and restore a backup, or start with a fresh one and run `orchestrator gc`: it finds what can "
-    "be proven ours by its mark."
+    "Move the file aside and restore a backup, or begin with a fresh one: what the damaged one knew is then ended by "
+    "the bounds every session and room was given (their room's expiry, the platform's session limit)."
 )
 
 
