@@ -269,6 +269,15 @@ def test_every_key_is_explained(name):
     assert f"| `{name}` |" in TEXT
 
 
+def test_every_message_quoted_is_one_of_ours():
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "orchestrator").rglob("*.py"))
+    table = TEXT.partition("| you see | do |")[2].partition("\n\n")[0]
+    quoted = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
+    assert quoted
+    parts = {part.strip() for one in quoted for part in re.split(r"\.\.\.|\d+ s$", one) if part.strip()}
+    assert {part for part in parts if part not in source} == set()
+
+
 def test_no_variable_is_invented():
     named = set(re.findall(r"\b(?:ORCHESTRATOR|CEKURA|PIPECAT|DAILY)_[A-Z_]+\b", TEXT))
     foreign = {"DAILY_ROOM_URL"}  # the runner's
