@@ -3,17 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types floors bench requirements clean
+.PHONY: help install demo test check format lint types floors bench image-check crash requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@# setuptools first, by its hash: a package without a wheel is built with that one, never with the newest of the day
+	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements-dev.txt > $(VENV)/setuptools.txt
+	$(PIP) --require-hashes --no-deps -r $(VENV)/setuptools.txt
+	$(PIP) --require-hashes --no-deps --no-build-isolation -r requirements-dev.txt
+	$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $(READY)
 
 install: $(READY) ## set up .venv with pinned, hashed packages and .venv/bin/orchestrator
@@ -40,6 +44,9 @@ floors: install
 
 bench: install ## what this machine measures: start-up, polls, CPU per run, peak memory
 	$(BIN)/python -m benchmarks
+
+image-check: install ## install every package afresh, as the Dockerfile does (asks the package index)
+	$(BIN)/pytest -m slow_install tests/acceptance/test_dockerfile.py
 
 requirements: install ## compile the pinned, hashed requirements again
 	$(BIN)/pip install --quiet uv

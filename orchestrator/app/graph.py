@@ -38,10 +38,10 @@ class Worker:
 def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Remotes:
     """One client for each remote; `speed` multiplies the request rates that a faster-than-life sandbox allows."""
 
-    def open_agent(kind: AgentKind, label: str) -> AgentClient:
+    def open_agent(kind: AgentKind, address: str) -> AgentClient:
         if kind is AgentKind.PIPECAT_CLOUD:
-            return PipecatCloudClient.open(settings, agent_name=label, clock=clock, pace_scale=speed)
-        return PipecatRunnerClient.open(settings, url=label, clock=clock)
+            return PipecatCloudClient.open(settings, agent_name=address, clock=clock, pace_scale=speed)
+        return PipecatRunnerClient.open(settings, url=address, clock=clock)
 
     return Remotes(
         cekura=CekuraClient.open(settings, clock=clock, pace_scale=speed),

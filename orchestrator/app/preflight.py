@@ -83,7 +83,7 @@ async def check_remotes(plan: Plan, remotes: Remotes) -> None:
     """Ask each remote the cheapest question that proves its key; InvalidSettings names the one that failed."""
     try:
         await remotes.cekura.list_results(cekura_agent_id=plan.cekura_agent_id, since=datetime.now(UTC))
-        agent = remotes.agent(plan.agent.kind, plan.agent.label)
+        agent = remotes.agent(plan.agent.kind, plan.agent.address)
         if isinstance(agent, PipecatCloudClient) and agent.observable:
             await agent.get_agent()
         elif isinstance(agent, PipecatRunnerClient):
@@ -97,11 +97,11 @@ async def _check_runner(agent: PipecatRunnerClient, plan: Plan) -> None:
         transports = await agent.get_status()
     except RemoteUnavailable as error:
         raise InvalidSettings(
-            f"the runner at {plan.agent.label} does not answer ({error.detail})",
+            f"the runner at {plan.agent.address} does not answer ({error.detail})",
             next_step="Start it (`python bot.py -t daily`) or correct agent.url.",
         ) from error
     if "daily" not in transports:
         raise InvalidSettings(
-            f"the runner at {plan.agent.label} serves {', '.join(transports) or 'nothing'}, not daily",
+            f"the runner at {plan.agent.address} serves {', '.join(transports) or 'nothing'}, not daily",
             next_step="Start it with `-t daily`.",
         )

@@ -50,6 +50,11 @@ class AgentSpec:
     exclusive: bool
 
     @property
+    def address(self) -> str:
+        """What its client needs to reach it: the name at Pipecat Cloud, the URL of a runner."""
+        return (self.name if self.kind is AgentKind.PIPECAT_CLOUD else self.url) or ""
+
+    @property
     def label(self) -> str:
         """What a person calls it."""
         return self.name or self.url or self.kind.value

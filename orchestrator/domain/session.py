@@ -58,7 +58,7 @@ class Session:
     run_id: str
     attempt: int
     agent_kind: AgentKind
-    agent_label: str
+    agent_address: str
     status: SessionStatus
     intended_at: datetime
     ends_by: str

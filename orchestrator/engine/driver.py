@@ -145,7 +145,7 @@ class Driver:
 
     async def _session_limit(self, plan: Plan) -> float:
         """How long the platform lets a session live, by the agent's own record where it can be read."""
-        agent = self._remotes.agent(plan.agent.kind, plan.agent.label)
+        agent = self._remotes.agent(plan.agent.kind, plan.agent.address)
         if plan.agent.kind is not AgentKind.PIPECAT_CLOUD or not isinstance(agent, PipecatCloudClient):
             return DEFAULT_SESSION_LIMIT
         try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
@@ -62,19 +63,30 @@ class StartLookup:
         return None, None
 
     async def _unheld_records(self, session: Session) -> list[SessionRecord]:
-        """Live sessions of the agent since the start was sent that no row of ours holds."""
-        agent = self._remotes.agent(session.agent_kind, session.agent_label)
+        """Live sessions of the agent since the start was sent that no row of ours holds, nor may yet come to hold.
+
+        A start whose answer is still on its way has made a session that no row holds yet: what was created since the
+        earliest such start was sent may be its own.
+        """
+        agent = self._remotes.agent(session.agent_kind, session.agent_address)
         if not isinstance(agent, PipecatCloudClient) or not agent.observable or session.sent_at is None:
             return []
+        under_way = self._remotes.starting - {session.nonce}
         try:
             records = await agent.list_sessions(since=session.sent_at - CLOCK_SLACK, active_only=True)
         except OrchestratorError:
             return []
         held = await self._store.read(session_rows.known_session_ids)
-        return [record for record in records if record.session_id not in held]
+        earliest = await self._store.read(partial(session_rows.earliest_sent, nonces=under_way)) if under_way else None
+        return [
+            record
+            for record in records
+            if record.session_id not in held
+            and (not under_way or _created_before(record, earliest and earliest - CLOCK_SLACK))
+        ]
 
     async def _record_of(self, session: Session, bot: Participant, unheld: list[SessionRecord]) -> SessionRecord | None:
-        agent = self._remotes.agent(session.agent_kind, session.agent_label)
+        agent = self._remotes.agent(session.agent_kind, session.agent_address)
         if not isinstance(agent, PipecatCloudClient):
             return None
         try:
@@ -82,3 +94,7 @@ class StartLookup:
         except OrchestratorError:
             return None
         return next((record for record in whole if bot.participant_id in record.participant_ids), None)
+
+
+def _created_before(record: SessionRecord, moment: datetime | None) -> bool:
+    return moment is not None and record.created_at is not None and record.created_at < moment

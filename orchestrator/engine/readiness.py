@@ -86,7 +86,7 @@ class Readiness:
         return None, None
 
     def _observable(self, session: Session) -> bool:
-        agent = self._remotes.agent(session.agent_kind, session.agent_label)
+        agent = self._remotes.agent(session.agent_kind, session.agent_address)
         return agent.observable and session.session_id is not None
 
     async def _presence(self, client: DailyClient, group: list[tuple[Run, Session]]) -> None:
@@ -110,7 +110,7 @@ class Readiness:
     async def _records(self, group: list[tuple[Run, Session]]) -> None:
         if not group:
             return
-        agent = self._remotes.agent(group[0][1].agent_kind, group[0][1].agent_label)
+        agent = self._remotes.agent(group[0][1].agent_kind, group[0][1].agent_address)
         oldest = min(session.intended_at for _, session in group)
         if not isinstance(agent, PipecatCloudClient):
             return

@@ -28,11 +28,11 @@ class Remotes:
     starting: set[str] = field(default_factory=set)
     _agents: dict[tuple[AgentKind, str], AgentClient] = field(default_factory=dict)
 
-    def agent(self, kind: AgentKind, label: str) -> AgentClient:
-        """The client of one agent (`label`: its name at Pipecat Cloud, or its runner's URL)."""
-        key = (kind, label)
+    def agent(self, kind: AgentKind, address: str) -> AgentClient:
+        """The client of one agent (`address`: its name at Pipecat Cloud, or its runner's URL)."""
+        key = (kind, address)
         if key not in self._agents:
-            self._agents[key] = self.open_agent(kind, label)
+            self._agents[key] = self.open_agent(kind, address)
         return self._agents[key]
 
     def address(self, room_url: str) -> RoomAddress:

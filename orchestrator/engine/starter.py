@@ -76,7 +76,7 @@ class Starter:
         self._on_lost = on_lost
         self._refuse = refuse
         self._held_back = held_back
-        self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.label)
+        self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.address)
         self.calls = CallBudget.of(roster.plan.limits, clock.now())
         self._proven = any(session.answered_at for session in roster.sessions.values())
         self._under_way: set[str] = set()
@@ -145,7 +145,7 @@ class Starter:
             run_id=run.run_id,
             attempt=run.attempt + 1,
             agent_kind=plan.agent.kind,
-            agent_label=plan.agent.label,
+            agent_address=plan.agent.address,
             status=SessionStatus.INTENT,
             intended_at=now,
             ends_by=ends_by,

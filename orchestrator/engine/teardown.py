@@ -57,7 +57,7 @@ class TeardownCrew:
         bound = End(state=Teardown.BOUNDED, how=session.ends_by, at=session.ends_at)
         if now >= session.ends_at:
             return bound
-        agent = self._remotes.agent(session.agent_kind, session.agent_label)
+        agent = self._remotes.agent(session.agent_kind, session.agent_address)
         if not isinstance(agent, PipecatCloudClient):
             return End(state=Teardown.BOUNDED, how=f"not observable on a runner; {session.ends_by}", at=session.ends_at)
         if session.session_id is None or not agent.stoppable:

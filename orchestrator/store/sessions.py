@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ def record_intent(connection: Connection, session: Session, *, most: int) -> boo
             run_id=session.run_id,
             attempt=session.attempt,
             agent_kind=session.agent_kind.value,
-            agent_label=session.agent_label,
+            agent_address=session.agent_address,
             status=session.status.value,
             intended_at=session.intended_at,
             ends_by=session.ends_by,
@@ -253,6 +253,12 @@ def list_sessions(
     return [_session(row) for row in connection.execute(query)]
 
 
+def earliest_sent(connection: Connection, *, nonces: Collection[str]) -> datetime | None:
+    """When the first of these sessions' starts was sent; None where none was yet."""
+    query = select(sessions.c.sent_at).where(sessions.c.nonce.in_(nonces), sessions.c.sent_at.is_not(None))
+    return connection.execute(query.order_by(sessions.c.sent_at).limit(1)).scalar_one_or_none()
+
+
 def known_session_ids(connection: Connection) -> frozenset[str]:
     """Every remote session id that a row holds."""
     rows = connection.execute(select(sessions.c.session_id).where(sessions.c.session_id.is_not(None)))
@@ -266,7 +272,7 @@ def _session(row: Row[Any]) -> Session:
         run_id=row.run_id,
         attempt=row.attempt,
         agent_kind=AgentKind(row.agent_kind),
-        agent_label=row.agent_label,
+        agent_address=row.agent_address,
         status=SessionStatus(row.status),
         intended_at=row.intended_at,
         ends_by=row.ends_by,

@@ -20,7 +20,7 @@ def a_session(**changes):
         "run_id": "b1-001",
         "attempt": 1,
         "agent_kind": AgentKind.PIPECAT_CLOUD,
-        "agent_label": "support-bot",
+        "agent_address": "support-bot",
         "status": SessionStatus.ALIVE,
         "intended_at": NOW,
         "ends_by": "Pipecat Cloud's session limit",

@@ -33,7 +33,7 @@ async def test_a_runner_comes_to_the_same_outcomes_as_pipecat_cloud(bench):
     faults = ("call.fails_evaluation=1@1", "bot.never_joins=1")
     cloud = await bench.run(*faults, scenarios=MIXED)
     (bench.folder / "state.db").unlink()
-    runner = await bench.run(*faults, scenarios=MIXED, runner=True)
+    runner = await bench.run(*faults, scenarios=MIXED, runner=True, agent=", name: the-same-bot")
     assert Counter(runner.outcomes) == Counter(cloud.outcomes) == {"passed": 5, "failed": 1}
     assert runner.view.exit_code is cloud.view.exit_code is ExitCode.GATE_FAILED
     assert runner.world["rooms"]["alive"] == []

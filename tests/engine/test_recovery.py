@@ -66,3 +66,18 @@ async def test_a_call_placed_while_the_batch_is_cancelled_is_ended_and_not_cut_s
         world = box.world()
     assert world["sessions"]["alive"] == world["rooms"]["alive"] == []
     assert world["cut_short"] == []
+
+
+async def test_a_session_whose_answer_is_still_on_its_way_is_not_taken_for_a_lost_one(bench):
+    """Nobody else starts the agent, but we do: what no row holds yet may belong to a start under way."""
+    ended = await bench.run(
+        "start.lost_request=1",
+        "start.slow=3",
+        agent=", exclusive: true",
+        scenarios="[{scenario: 101, repeat: 4}]",
+        more="timing: {lookup: 60}",
+    )
+    assert sorted(ended.outcomes) == ["inconclusive", "passed", "passed", "passed"]
+    assert ended.world["sessions"]["started"] == 3
+    assert sum(run.attempt for run in ended.view.runs) == 4
+    assert ended.world["sessions"]["alive"] == ended.world["cut_short"] == []

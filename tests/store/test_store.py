@@ -38,7 +38,7 @@ def a_session(nonce="n1", **changes):
         "run_id": "b1-1",
         "attempt": 1,
         "agent_kind": AgentKind.PIPECAT_CLOUD,
-        "agent_label": "support-bot",
+        "agent_address": "support-bot",
         "status": SessionStatus.INTENT,
         "intended_at": NOW,
         "ends_by": "the platform's session limit",

@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.run_id"), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("agent_kind", sa.String(32), nullable=False),
-        sa.Column("agent_label", sa.Text, nullable=False),
+        sa.Column("agent_address", sa.Text, nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("intended_at", TIME, nullable=False),
         sa.Column("ends_by", sa.Text, nullable=False),
