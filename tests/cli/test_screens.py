@@ -60,7 +60,7 @@ def a_session(run, *, session_end, room_end):
         run_id=run.run_id,
         attempt=1,
         agent_kind=AgentKind.PIPECAT_CLOUD,
-        agent_label="bot",
+        agent_address="bot",
         status=SessionStatus.ALIVE,
         intended_at=BEGAN,
         ends_by="its limit",
