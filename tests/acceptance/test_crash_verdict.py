@@ -18,6 +18,7 @@ WORLD = {
     "submitted_twice": [],
     "cut_short": [],
     "calls": {"active": 0},
+    "requests": {"start": 1, "submit": 1},
 }
 SESSION = {
     "status": "alive",
@@ -47,6 +48,7 @@ def judged(*, world=None, batch=None, run=None, session=None, restart="resume", 
             ended=end or ended(),
             restart=restart,
             judged_passed={7},
+            asked={"start": 1, "submit": 1},
         )
     )
 
@@ -73,6 +75,8 @@ def test_a_clean_end_breaks_no_promise():
         ({"end": ended(code=5)}, "exit code 5"),
         ({"end": ended(code=2)}, "exit code 2"),
         ({"end": ended(code=3), "restart": "gc"}, "exit code 3"),
+        ({"world": {"requests": {"start": 2, "submit": 1}}, "restart": "gc"}, "gc asked for 1 more: start"),
+        ({"world": {"requests": {"start": 1, "submit": 2}}, "restart": "gc"}, "gc asked for 1 more: submit"),
         ({"end": ended(hung=True)}, "still running"),
         ({"end": ended(stderr="this is a defect of the orchestrator: KeyError")}, "a defect"),
         ({"end": ended(stdout='{"teardown": {"left": [1]}}')}, "nothing left"),

@@ -16,7 +16,10 @@ LIMIT = 90.0  # seconds for one command; an undisturbed one takes about 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What happened; `found` are the rows after each death, `drained` the seconds from the last death to the end."""
+    """What happened; `found` are the rows after each death, `drained` the seconds from the last death to the end.
+
+    `world` is the world at the end.
+    """
 
     case: Case
     found: tuple[Rows, ...]
@@ -39,13 +42,13 @@ async def run_trial(case, folder, *, speed=SPEED, limit=LIMIT, seed=0):
         plan = folder / "plan.yaml"
         plan.write_text(scene.plan(kind=case.kind, url=sandbox.url), encoding="utf-8")
         place = Place(folder=folder, environment=sandbox.environment(), limit=limit)
-        found, ended, since = await _die(case, sandbox, place, speed)
-        return _trial(case, sandbox, place, found=found, ended=ended, drained=time.monotonic() - since)
+        found, asked, ended, since = await _die(case, sandbox, place, speed)
+        return _trial(case, sandbox, place, found=found, asked=asked, ended=ended, drained=time.monotonic() - since)
 
 
 async def _die(case, sandbox, place, speed):
     """Run, die, restart, until no point is left or one is never reached; the last command lives to its end."""
-    found = []
+    found, asked = [], None
     arguments = ("run", "plan.yaml", "--time-scale", f"{speed:g}", "--json")
     for point in (*case.points, None):
         since = time.monotonic()
@@ -55,11 +58,12 @@ async def _die(case, sandbox, place, speed):
         if not ended.killed:
             break
         found.append(read_rows(place.state))
+        asked = asked or dict(sandbox.world()["requests"])
         arguments = ("run", "--resume", "latest", "--json") if case.restart == "resume" else ("gc",)
-    return found, ended, since
+    return found, asked, ended, since
 
 
-def _trial(case, sandbox, place, *, found, ended, drained):
+def _trial(case, sandbox, place, *, found, asked, ended, drained):
     world, rows = sandbox.world(), read_rows(place.state)
     alive = alive_of(world, rows)
     broken = broken_promises(
@@ -68,6 +72,7 @@ def _trial(case, sandbox, place, *, found, ended, drained):
         alive=alive,
         ended=ended,
         restart=case.restart if found else None,
+        asked=asked,
         judged_passed=judged_passed(sandbox),
     )
     return Trial(

@@ -39,11 +39,16 @@ def alive_of(world, rows):
     return Alive(left=tuple(left), bounded=tuple(bounded))
 
 
-def broken_promises(*, world, rows, alive, ended, restart, judged_passed):
-    """Each promise that does not hold, as a sentence; nothing when all do. `restart` is None for an undisturbed run."""
+def broken_promises(*, world, rows, alive, ended, restart, judged_passed, asked=None):
+    """Each promise that does not hold, as a sentence; nothing when all do.
+
+    `restart` is None for an undisturbed run; `asked` are the requests by operation at the first death.
+    """
     yield from _of_world(world, alive)
     yield from _of_rows(rows, world, judged_passed)
     yield from _of_command(ended, restart, found_batch=bool(rows.batches))
+    if restart == "gc" and asked is not None:
+        yield from _of_collection(world, asked)
 
 
 def _of_world(world, alive):
@@ -86,6 +91,14 @@ def _of_command(ended, restart, *, found_batch):
         yield f"a defect: {ended.stderr.strip().splitlines()[-1]}"
     if found_batch and restart != "gc" and not _statement_is_complete(ended.stdout):
         yield "the report is not one JSON document with nothing left"
+
+
+def _of_collection(world, asked):
+    """Who cleans up buys nothing."""
+    for operation in ("start", "submit"):
+        more = world["requests"].get(operation, 0) - asked.get(operation, 0)
+        if more:
+            yield f"gc asked for {more} more: {operation}"
 
 
 def _statement_is_complete(text):
