@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from orchestrator.domain.errors import StateUnusable
+from orchestrator.domain.errors import Conflict, StateUnusable
 
 T = TypeVar("T")
 UNITS_PER_COMMIT: Final = 256
@@ -37,25 +37,33 @@ class Writer:
         self._engine = engine
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._closed = False
+        self._door = threading.Lock()  # nothing may enter the queue behind the mark that ends it
         self._thread = threading.Thread(target=self._run, name="orchestrator-writer", daemon=True)
         self._thread.start()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` and return its value once committed; what `work` raises is raised here and nothing of it stays."""
-        if self._closed:
-            raise StateUnusable("the store is closed")
-        unit = _Unit(work, Future())
-        self._units.put(unit)
+        unit = self._hand_in(work)
         # Shielded: a cancelled caller must not cancel a write that may already be part of a commit.
         value: T = await asyncio.shield(asyncio.wrap_future(unit.answer))
         return value
 
     def close(self) -> None:
         """Finish the waiting units and stop the thread."""
-        if not self._closed:
-            self._closed = True
-            self._units.put(None)
-            self._thread.join()
+        with self._door:
+            if not self._closed:
+                self._closed = True
+                self._units.put(None)
+        self._thread.join()
+
+    def _hand_in(self, work: Callable[[Connection], Any]) -> _Unit:
+        unit = _Unit(work, Future())
+        unit.answer.set_running_or_notify_cancel()  # from here on only the writer's thread settles it
+        with self._door:
+            if self._closed:
+                raise StateUnusable("the store is closed")
+            self._units.put(unit)
+        return unit
 
     def _run(self) -> None:
         stopping = False
@@ -84,9 +92,8 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 settled = [_attempt(connection, unit) for unit in units]
-        except SQLAlchemyError as error:
-            failure = StateUnusable(f"the state could not be written: {_cause(error)}")
-            failure.next_step = "Free disk space or make the state file writable; nothing new is started meanwhile."
+        except BaseException as error:  # noqa: BLE001  every caller must hear of it, and the thread serves the next
+            failure = _failure(error)
             settled = [(unit, None, failure) for unit in units]
         for unit, value, failed in settled:
             if failed is not None:
@@ -99,11 +106,24 @@ def _attempt(connection: Connection, unit: _Unit) -> tuple[_Unit, Any, BaseExcep
     try:
         with connection.begin_nested():
             return unit, unit.work(connection), None
+    except IntegrityError as error:
+        return unit, None, Conflict(f"the state holds a row that excludes this one: {cause_of(error)}")
     except SQLAlchemyError:
         raise  # the database itself is in trouble: no unit of this commit is true
     except Exception as error:  # noqa: BLE001  the unit's own failure belongs to its caller, the other units go on
         return unit, None, error
 
 
-def _cause(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+def _failure(error: BaseException) -> StateUnusable:
+    if isinstance(error, StateUnusable):
+        return error  # it knows better what to do
+    failure = StateUnusable(f"the state could not be written: {cause_of(error)}")
+    failure.next_step = "Free disk space or make the state file writable; nothing new is started meanwhile."
+    failure.__cause__ = error
+    return failure
+
+
+def cause_of(error: BaseException) -> str:
+    """The first line of what the database itself said: the rest of SQLAlchemy's text quotes the statement's values."""
+    said = str(getattr(error, "orig", None) or error).splitlines()
+    return said[0] if said else type(error).__name__

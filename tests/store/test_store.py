@@ -3,62 +3,21 @@
 import asyncio
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from orchestrator.domain.batch import Batch, BatchStatus
 from orchestrator.domain.errors import Conflict, InvalidSettings, NotFound, StateUnusable
 from orchestrator.domain.plan import AgentKind, Evidence
-from orchestrator.domain.run import Run, RunStatus
+from orchestrator.domain.run import RunStatus
 from orchestrator.domain.secret import MeetingToken
-from orchestrator.domain.session import End, Session, SessionStatus, Teardown
-from orchestrator.domain.submission import Submission, SubmissionStatus
+from orchestrator.domain.session import End, Teardown
+from orchestrator.domain.submission import SubmissionStatus
 from orchestrator.store import batches, runs, sessions, submissions
 from orchestrator.store.database import open_store
 from orchestrator.store.migration import known_revisions
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-def a_batch(**changes):
-    values = {"batch_id": "b1", "name": "nightly", "status": BatchStatus.OPEN, "created_at": NOW, "document": {}}
-    return Batch(**{**values, "digest": "d", **changes})
-
-
-def a_run(index=1, **changes):
-    return Run(run_id=f"b1-{index}", batch_id="b1", index=index, scenario_id=101, scenario_position=0, **changes)
-
-
-def a_session(nonce="n1", **changes):
-    values = {
-        "nonce": nonce,
-        "batch_id": "b1",
-        "run_id": "b1-1",
-        "attempt": 1,
-        "agent_kind": AgentKind.PIPECAT_CLOUD,
-        "agent_address": "support-bot",
-        "status": SessionStatus.INTENT,
-        "intended_at": NOW,
-        "ends_by": "the platform's session limit",
-        "ends_at": NOW + timedelta(hours=2),
-        "room_expires_at": NOW + timedelta(hours=1),
-    }
-    return Session(**{**values, **changes})
-
-
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path}/state/state.db"
-
-
-@pytest.fixture
-async def store(url):
-    store = open_store(url, driving="test")
-    await store.write(partial(batches.record_batch, batch=a_batch(), planned=[a_run(1), a_run(2)]))
-    yield store
-    store.close()
+from tests.store.rows import NOW, a_batch, a_run, a_session, a_submission
 
 
 async def test_what_was_written_is_read_back_the_same(store):
@@ -285,14 +244,3 @@ async def test_readiness_is_recorded_with_its_evidence(store):
     await store.write(partial(sessions.record_intent, session=a_session(), most=1))
     row = await store.write(partial(sessions.record_ready, nonce="n1", at=NOW, evidence=Evidence.PRESENCE))
     assert (row.ready_at, row.evidence, row.seen_in_room_at) == (NOW, Evidence.PRESENCE, NOW)
-
-
-def a_submission(name):
-    return Submission(
-        submission_id=name,
-        batch_id="b1",
-        status=SubmissionStatus.INTENT,
-        intended_at=NOW,
-        cekura_agent_id=5,
-        scenario_ids=(101,),
-    )
