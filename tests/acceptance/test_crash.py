@@ -26,7 +26,18 @@ def test_the_key_of_a_case_names_it(key):
     assert read_case(str(case)) == case
 
 
-@pytest.mark.parametrize("key", ["submit.done:cloud:gc", "submit.done@0:cloud", "submit.done@0:clout:gc", ""])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "submit.done:cloud:gc",
+        "submit.done@0:cloud",
+        "submit.done@0:clout:gc",
+        "sumbit.done@0:cloud:gc",
+        "submit.did@0:cloud:gc",
+        "submit.done@0:cloud:gc:fwe",
+        "",
+    ],
+)
 def test_a_key_that_names_no_case_is_refused(key):
     with pytest.raises(UnknownCase):
         read_case(key)

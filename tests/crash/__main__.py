@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.crash.case import read_case
+from tests.crash.case import UnknownCase, read_case
 from tests.crash.matrix import SMALL, courses, matrix, random_case
 from tests.crash.table import markdown, plain, states_missing, totals
 from tests.crash.trial import LIMIT, SPEED, run_trial
@@ -35,7 +35,12 @@ def arguments():
     parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N", help="cases side by side")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the output of broken cases there")
-    return parser.parse_args()
+    chosen = parser.parse_args()
+    try:
+        chosen.only = tuple(map(read_case, chosen.only or ()))
+    except UnknownCase as error:
+        parser.error(str(error))
+    return chosen
 
 
 class Bout:
@@ -73,7 +78,7 @@ async def play(chosen):
     """The trials that were asked for, and whether every state must have occurred."""
     bout = Bout(chosen)
     if chosen.only:
-        return await bout.play(map(read_case, chosen.only)), False
+        return await bout.play(chosen.only), False
     if chosen.small:
         return await bout.play(map(read_case, SMALL)), False
     if chosen.seeds:

@@ -7,7 +7,8 @@ POINT = OPERATION.EDGE@SKIP[+DELAYms]                poll.answered@3+25ms
 import re
 from dataclasses import dataclass
 
-from orchestrator.sandbox.kills import Kill
+from orchestrator.sandbox.faults import OPERATIONS, UnknownFault, parse_fault
+from orchestrator.sandbox.kills import EDGES, Kill
 from tests.crash.scene import SCENES, scene_for
 
 KINDS = ("cloud", "runner")
@@ -60,13 +61,18 @@ def read_case(text):
     read = tuple(map(read_point, points.split(">")))
     scene = rest[2] if len(rest) > 2 and rest[2] in SCENES else scene_for(read[0].operation)
     faults = tuple(part for part in rest[2:] if part not in SCENES)
+    try:
+        for fault in faults:
+            parse_fault(fault)
+    except UnknownFault as error:
+        raise UnknownCase(str(error)) from error
     return Case(points=read, kind=rest[0], restart=rest[1], scene=scene, faults=faults)
 
 
 def read_point(text):
     """The point that is written so."""
     match = _POINT.fullmatch(text)
-    if match is None:
+    if match is None or match["operation"] not in OPERATIONS or match["edge"] not in EDGES:
         raise UnknownCase(f"{text!r} is not written OPERATION.EDGE@SKIP[+DELAYms]")
     return Point(
         operation=match["operation"], edge=match["edge"], skip=int(match["skip"]), delay_ms=int(match["delay"] or 0)

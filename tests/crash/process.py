@@ -53,9 +53,12 @@ class Place:
         )
         begun(process.pid)
         talk = asyncio.create_task(process.communicate())
-        done, _ = await asyncio.wait([talk], timeout=self.limit)
-        if not done:
-            process.kill()
+        try:
+            done, _ = await asyncio.wait([talk], timeout=self.limit)
+        finally:
+            # Also when we are interrupted: no command outlives its sandbox.
+            if process.returncode is None and not talk.done():
+                process.kill()
         stdout, stderr = await talk
         return Ended(
             code=process.returncode,
