@@ -9,19 +9,22 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.domain.errors import InvalidSettings, StateUnusable
 from orchestrator.store.lock import DrivingLock
 from orchestrator.store.migration import migrate
-from orchestrator.store.writer import Writer
+from orchestrator.store.writer import Writer, cause_of
 
 T = TypeVar("T")
 BUSY_SECONDS: Final = 30.0
 READERS: Final = 2
+CONNECTION: Final = {"timeout": BUSY_SECONDS, "check_same_thread": False}
 
 
 class Store:
@@ -32,6 +35,7 @@ class Store:
         self._lock = lock
         self._writing = writing
         self._reading = reading
+        self._closed = False
         self._writer = Writer(writing)
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="orchestrator-reader")
 
@@ -40,22 +44,29 @@ class Store:
         return await self._writer.write(work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a query on a read-only connection."""
+        """Run a query on a read-only connection. StateUnusable when the file cannot be read."""
+        if self._closed:
+            raise StateUnusable("the store is closed")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        with self._reading.connect() as connection:
-            return work(connection)
+        try:
+            with self._reading.connect() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise _unusable(self.path, f"could not be read: {cause_of(error)}", UNREADABLE) from error
 
     def close(self) -> None:
-        """Finish writing, close every connection, give the lock back."""
-        self._writer.close()
-        self._readers.shutdown()
-        self._writing.dispose()
-        self._reading.dispose()
-        if self._lock is not None:
-            self._lock.release()
+        """Finish writing, close every connection, give the lock back, whatever fails on the way."""
+        self._closed = True
+        with ExitStack() as steps:  # in reverse: the reading connections first, so that the last one open may write
+            if self._lock is not None:
+                steps.callback(self._lock.release)
+            steps.callback(self._writing.dispose)
+            steps.callback(self._writer.close)
+            steps.callback(self._reading.dispose)
+            steps.callback(self._readers.shutdown)
 
 
 def open_store(database_url: str, *, driving: str | None) -> Store:
@@ -117,6 +128,11 @@ DAMAGED: Final = (
     "the bounds every session and room was given (their room's expiry, the platform's session limit)."
 )
 
+UNREADABLE: Final = (
+    "Make the file and its folder readable, and look at the disk. Nothing was changed; a damaged file is told as such "
+    "when it is opened next."
+)
+
 
 def _unusable(path: Path, what: str, next_step: str) -> StateUnusable:
     error = StateUnusable(f"{path}: {what}")
@@ -125,7 +141,7 @@ def _unusable(path: Path, what: str, next_step: str) -> StateUnusable:
 
 
 def _writing_engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(f"sqlite:///{path}", connect_args=CONNECTION, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -146,9 +162,7 @@ def _writing_engine(path: Path) -> Engine:
 
 
 def _reading_engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///file:{path}?mode=ro&uri=true", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
-    )
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", connect_args=CONNECTION, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:

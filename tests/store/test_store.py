@@ -181,12 +181,41 @@ async def test_a_second_driver_is_refused_with_who_holds_it_while_reading_goes_o
 
 
 async def test_readers_cannot_write(store):
-    with pytest.raises(Exception, match=r"readonly|attempt to write"):
+    with pytest.raises(StateUnusable, match=r"readonly"):
         await store.read(partial(batches.record_cancel, batch_id="b1", at=NOW, reason="asked"))
+
+
+async def test_a_state_that_cannot_be_read_says_so_in_our_words(store, tmp_path):
+    with sqlite3.connect(tmp_path / "state" / "state.db") as connection:
+        connection.execute("DROP TABLE sessions")
+    connection.close()
+    with pytest.raises(StateUnusable, match="could not be read: no such table: sessions") as unusable:
+        await store.read(partial(sessions.find_session, name="secret-name"))
+    assert unusable.value.next_step
+    cause = str(unusable.value.__cause__)
+    assert "SELECT" in cause
+    assert "secret-name" not in cause
+
+
+async def test_a_closed_store_says_that_it_is_closed(url):
+    store = open_store(url, driving="test")
+    store.close()
+    for ask in (store.read, store.write):
+        with pytest.raises(StateUnusable, match="the store is closed"):
+            await ask(batches.list_batches)
 
 
 async def test_the_lock_is_free_again_after_closing(url):
     open_store(url, driving="one").close()
+    open_store(url, driving="two").close()
+
+
+async def test_the_lock_is_given_back_even_where_closing_fails(url, monkeypatch):
+    store = open_store(url, driving="one")
+    with monkeypatch.context() as patched:
+        patched.setattr("sqlalchemy.Engine.dispose", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.close()
     open_store(url, driving="two").close()
 
 
