@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -12,7 +12,7 @@ class Clock(Protocol):
     """Where time comes from."""
 
     def now(self) -> datetime:
-        """The wall time, aware, in UTC; may jump."""
+        """The wall time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
@@ -25,11 +25,19 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock, read once: from then on wall time advances with monotonic time.
+
+    A wall clock that is set while a batch runs would pass every deadline at once, or none. After a restart, deadlines
+    are recomputed from stored UTC against the clock as it then is.
+    """
+
+    def __init__(self) -> None:
+        self._began_at = datetime.now(UTC)
+        self._began = time.monotonic()
 
     def now(self) -> datetime:
-        """The wall time in UTC."""
-        return datetime.now(UTC)
+        """The wall time in UTC, free of jumps since this clock was made."""
+        return self._began_at + timedelta(seconds=time.monotonic() - self._began)
 
     def monotonic(self) -> float:
         """The process's monotonic seconds."""

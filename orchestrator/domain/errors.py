@@ -89,7 +89,23 @@ class RemoteProtocolError(RemoteError):
 
 
 class OutcomeUnknown(RemoteError):
-    """The request may have taken effect and we cannot know; the caller reconciles, it never repeats."""
+    """The request may have taken effect and we cannot know; the caller reconciles, it never repeats.
+
+    `session_id`: the session that a start's unusable answer named all the same, so that it can be stopped.
+    """
+
+    def __init__(
+        self,
+        *,
+        remote: str,
+        operation: str,
+        detail: str = "",
+        status: int | None = None,
+        next_step: str = "",
+        session_id: str | None = None,
+    ) -> None:
+        self.session_id = session_id
+        super().__init__(remote=remote, operation=operation, detail=detail, status=status, next_step=next_step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,6 @@ class Run:
     nonce: str | None = None
     cekura_run_id: int | None = None
     cekura_result_id: int | None = None
-    refused_since: datetime | None = None
     timeline: Mapping[str, datetime] = field(default_factory=dict)
 
     def since(self, status: RunStatus) -> datetime | None:
@@ -110,6 +109,14 @@ class StartRefused:
     at: datetime
     reason: str
     for_now: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeverStarted:
+    """The remote has refused every start for longer than the plan waits; the run was never begun."""
+
+    at: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +202,7 @@ class CancelAsked:
 Fact = (
     StartIntended
     | StartRefused
+    | NeverStarted
     | StartUnsettled
     | SessionStarted
     | SessionLost
@@ -210,10 +218,9 @@ Fact = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How much a run may still ask for: infrastructure retries in all, and seconds of being refused a start."""
+    """How much a run may still ask for: infrastructure retries in all."""
 
     retries: int
-    refused_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,11 +246,13 @@ def next_step(run: Run, fact: Fact, patience: Patience) -> Step:  # noqa: C901, 
             begun = replace(run, attempt=run.attempt + 1, nonce=nonce, cekura_run_id=None, cekura_result_id=None)
             return Step(run=_moved(begun, RunStatus.STARTING, at))
         case StartRefused() if run.status is RunStatus.STARTING:
-            return _refused(run, fact, patience)
+            return _refused(run, fact)
+        case NeverStarted(at=at, reason=reason) if run.status is RunStatus.PLANNED:
+            return _abandoned(run, at, reason)
         case StartUnsettled(at=at, reason=reason) if run.status is RunStatus.STARTING:
             return _abandoned(run, at, reason)
         case SessionStarted(at=at) if run.status is RunStatus.STARTING:
-            return Step(run=_moved(replace(run, refused_since=None), RunStatus.STARTED, at))
+            return Step(run=_moved(run, RunStatus.STARTED, at))
         case SessionLost(at=at, reason=reason, retry=retry) if run.status in _BEFORE_SUBMISSION:
             return _retried_or_abandoned(run, at, reason, patience, retry=retry)
         case BotReady(at=at) if run.status is RunStatus.STARTED:
@@ -289,14 +298,10 @@ def _cancelled(run: Run, at: datetime, reason: str) -> Step:
     return Step(run=ended, condemn=reason, end_call=in_cekura)
 
 
-def _refused(run: Run, fact: StartRefused, patience: Patience) -> Step:
-    since = run.refused_since or fact.at
-    waited = (fact.at - since).total_seconds()
+def _refused(run: Run, fact: StartRefused) -> Step:
     if not fact.for_now:
         return _abandoned(run, fact.at, fact.reason)
-    if waited >= patience.refused_seconds:
-        return _abandoned(run, fact.at, f"{fact.reason} (waited {waited:.0f} s)")
-    again = replace(run, refused_since=since, reason=fact.reason, attempt=run.attempt - 1, nonce=None)
+    again = replace(run, reason=fact.reason, attempt=run.attempt - 1, nonce=None)
     return Step(run=_moved(again, RunStatus.PLANNED, fact.at))
 
 

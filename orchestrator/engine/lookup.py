@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
-from orchestrator.domain.errors import OrchestratorError, RemoteError
+from orchestrator.domain.errors import RemoteError
 from orchestrator.domain.observation import Participant, SessionRecord
 from orchestrator.domain.session import Session
 from orchestrator.engine.remotes import Remotes
@@ -27,10 +27,11 @@ CLOCK_SLACK: Final = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a lost start made, as far as it could be proven; either may be missing."""
+    """What a lost start made, as far as it could be proven; `whole` when nothing more can come to light."""
 
     session_id: str | None
     room_url: str | None
+    whole: bool
 
 
 class StartLookup:
@@ -41,15 +42,50 @@ class StartLookup:
         self._store = store
 
     async def find(self, session: Session, *, exclusive: bool) -> Found | None:
-        """What the start of `session` made, or None where nothing is provable now."""
+        """What the start of `session` made, or None where nothing is provable now.
+
+        Hold `Remotes.adopting` until what was found is in a row: two lookups must not take the same session.
+        """
         room_url, bot = await self._room_by_mark(session.nonce)
-        unheld = await self._unheld_records(session)
-        record = await self._record_of(session, bot, unheld) if bot is not None else None
-        if record is None and exclusive and unheld:
-            record = unheld[0]
-        if room_url is None and record is None:
+        agent = self._cloud_agent(session)
+        if agent is None:
+            return None if room_url is None else Found(session_id=None, room_url=room_url, whole=True)
+        try:
+            session_id = await self._session_id(agent, session, bot, exclusive=exclusive)
+        except RemoteError:
+            session_id = None  # it cannot be asked now; the caller looks again
+        if room_url is None and session_id is None:
             return None
-        return Found(session_id=record.session_id if record else None, room_url=room_url)
+        return Found(session_id=session_id, room_url=room_url, whole=session_id is not None)
+
+    async def accounted_for(self, session: Session) -> bool:
+        """True when every live session of the agent that this start could have made is held by another row."""
+        agent = self._cloud_agent(session)
+        if agent is None:
+            return False
+        try:
+            return not await self._unheld(agent, session)
+        except RemoteError:
+            return False
+
+    def _cloud_agent(self, session: Session) -> PipecatCloudClient | None:
+        agent = self._remotes.agent(session.agent_kind, session.agent_address)
+        return agent if isinstance(agent, PipecatCloudClient) and agent.observable else None
+
+    async def _session_id(
+        self, agent: PipecatCloudClient, session: Session, bot: Participant | None, *, exclusive: bool
+    ) -> str | None:
+        under_way = self._remotes.starting - {session.nonce}
+        unheld = await self._unheld(agent, session)
+        if bot is not None:
+            whole = await asyncio.gather(*(agent.get_session(record.session_id) for record in unheld))
+            return next((record.session_id for record in whole if bot.participant_id in record.participant_ids), None)
+        if not exclusive:
+            return None
+        if under_way:
+            earliest = await self._store.read(partial(session_rows.earliest_sent, nonces=under_way))
+            unheld = [record for record in unheld if _created_before(record, earliest and earliest - CLOCK_SLACK)]
+        return unheld[0].session_id if unheld else None
 
     async def _room_by_mark(self, nonce: str) -> tuple[str | None, Participant | None]:
         for client in self._remotes.daily.clients:
@@ -62,38 +98,16 @@ class StartLookup:
                 continue  # this domain cannot be asked now; the caller looks again
         return None, None
 
-    async def _unheld_records(self, session: Session) -> list[SessionRecord]:
-        """Live sessions of the agent since the start was sent that no row of ours holds, nor may yet come to hold.
+    async def _unheld(self, agent: PipecatCloudClient, session: Session) -> list[SessionRecord]:
+        """Live sessions of the agent since the start was sent that no row of ours holds.
 
-        A start whose answer is still on its way has made a session that no row holds yet: what was created since the
-        earliest such start was sent may be its own.
+        The session of a start under way is among them: no row holds it yet. Its record tells it from ours where a bot
+        was seen; by exclusion, only what was created before any such start was sent can be ours.
         """
-        agent = self._remotes.agent(session.agent_kind, session.agent_address)
-        if not isinstance(agent, PipecatCloudClient) or not agent.observable or session.sent_at is None:
-            return []
-        under_way = self._remotes.starting - {session.nonce}
-        try:
-            records = await agent.list_sessions(since=session.sent_at - CLOCK_SLACK, active_only=True)
-        except OrchestratorError:
-            return []
+        since = (session.sent_at or session.intended_at) - CLOCK_SLACK
+        records = await agent.list_sessions(since=since, active_only=True)
         held = await self._store.read(session_rows.known_session_ids)
-        earliest = await self._store.read(partial(session_rows.earliest_sent, nonces=under_way)) if under_way else None
-        return [
-            record
-            for record in records
-            if record.session_id not in held
-            and (not under_way or _created_before(record, earliest and earliest - CLOCK_SLACK))
-        ]
-
-    async def _record_of(self, session: Session, bot: Participant, unheld: list[SessionRecord]) -> SessionRecord | None:
-        agent = self._remotes.agent(session.agent_kind, session.agent_address)
-        if not isinstance(agent, PipecatCloudClient):
-            return None
-        try:
-            whole = await asyncio.gather(*(agent.get_session(record.session_id) for record in unheld))
-        except OrchestratorError:
-            return None
-        return next((record for record in whole if bot.participant_id in record.participant_ids), None)
+        return [record for record in records if record.session_id not in held]
 
 
 def _created_before(record: SessionRecord, moment: datetime | None) -> bool:

@@ -49,6 +49,7 @@ class Readiness:
                 await self._give_up_overdue()
                 await self._clock.sleep(self._interval)
             else:
+                await self._give_up_overdue()
                 await bell.wait(1.0)
 
     def _waiting(self) -> list[tuple[Run, Session]]:
@@ -119,6 +120,7 @@ class Readiness:
         except OrchestratorError:
             return
         by_id = {record.session_id: record for record in records}
+        self._remotes.recorded.update(by_id)
         for run, session in group:
             record = by_id.get(session.session_id or "")
             if record is not None and record.ended_at is not None:
@@ -153,8 +155,9 @@ class Readiness:
 
     async def _give_up_overdue(self) -> None:
         patience = timedelta(seconds=self._roster.plan.timeouts.ready)
-        for run, session in self._waiting():
-            if self._since_answer(session) > patience:
+        for run in self._roster.of_status(RunStatus.STARTED):
+            session = self._roster.session_of(run)
+            if session is not None and self._since_answer(session) > patience:
                 await self._lose(run, f"the bot did not join its room within {patience.total_seconds():.0f} s")
 
     def _since_answer(self, session: Session) -> timedelta:

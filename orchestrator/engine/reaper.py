@@ -14,6 +14,7 @@ from typing import Final
 from loguru import logger
 
 from orchestrator.clock import Clock
+from orchestrator.domain.errors import OrchestratorError, StateUnusable
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.lookup import StartLookup
 from orchestrator.engine.remotes import Remotes
@@ -59,13 +60,26 @@ class Reaper:
             while True:
                 claimed = await self._claim()
                 if claimed:
-                    rounds.create_task(self._tear_down(claimed), name="tear down")
+                    rounds.create_task(self._round(claimed), name="tear down")
                 await self._clock.sleep(REAP_EVERY / self._speed)
 
     async def _claim(self) -> list[Session]:
         now = self._clock.now()
         until = now + timedelta(seconds=CLAIM_SECONDS)
-        return await self._store.write(partial(session_rows.claim_due, now=now, until=until, most=CLAIM_MOST))
+        try:
+            return await self._store.write(partial(session_rows.claim_due, now=now, until=until, most=CLAIM_MOST))
+        except StateUnusable as error:
+            logger.error("teardown waits for the state to be writable", error=str(error))
+            return []
+
+    async def _round(self, claimed: Sequence[Session]) -> None:
+        """One round never ends the reaper: what it could not record is claimed again when its claim has run out."""
+        try:
+            await self._tear_down(claimed)
+        except OrchestratorError as error:
+            logger.error("a round of teardown could not be recorded", error=str(error))
+        except Exception:  # noqa: BLE001  the supervisor: a defect in one teardown must not stop all others
+            logger.exception("a round of teardown met a defect")
 
     async def _tear_down(self, claimed: Sequence[Session]) -> None:
         known = [session for session in claimed if session.status is SessionStatus.ALIVE]
@@ -109,34 +123,40 @@ class Reaper:
             await self._look_for(session)
 
     async def _look_for(self, session: Session) -> None:
-        found = await self._lookup.find(session, exclusive=self._exclusive(session.batch_id))
-        if found is not None:
-            unit = partial(
-                session_rows.record_answer,
-                nonce=session.nonce,
-                at=self._clock.now(),
-                session_id=found.session_id,
-                room_url=found.room_url,
-                meeting_token=None,
-            )
-            await self._store.write(unit)
-            # Found, and condemned: due again at once, now with what is needed to tear it down.
-            session = await self._store.read(partial(session_rows.get_session, nonce=session.nonce))
-            await self._tear_down([session])
-        else:
-            await self._record(self._unfound(session))
+        over = self._clock.now() >= self._lookup_ends(session)
+        async with self._remotes.adopting:
+            found = await self._lookup.find(session, exclusive=self._exclusive(session.batch_id))
+            if found is not None and (found.whole or over):
+                answer = partial(
+                    session_rows.record_answer,
+                    nonce=session.nonce,
+                    at=self._clock.now(),
+                    session_id=found.session_id,
+                    room_url=found.room_url,
+                    meeting_token=None,
+                )
+                known = await self._store.write(answer)
+                await self._tear_down([known])  # found, and condemned: now with what is needed to tear it down
+                return
+        await self._record(await self._unfound(session) if over else _looking(session))
 
-    def _unfound(self, session: Session) -> Ends:
-        looked_long_enough = self._clock.now() >= self._lookup_ends(session)
-        if not looked_long_enough:
-            how = "its start answer was lost; looking for it"
-            return Ends(session=session, session_end=End(how=how), room_end=End(how=how))
-        lost = "its start answer was lost and nothing bears its mark; if it exists, it is ended by"
-        return Ends(
-            session=session,
-            session_end=End(state=Teardown.BOUNDED, how=f"{lost} {session.ends_by}", at=session.ends_at),
-            room_end=End(state=Teardown.BOUNDED, how=f"{lost} its expiry", at=session.room_expires_at),
+    async def _unfound(self, session: Session) -> Ends:
+        lost = "its start answer was lost and nothing bears its mark"
+        room_end = End(
+            state=Teardown.BOUNDED, how=f"{lost}; if it exists, it is ended by its expiry", at=session.room_expires_at
         )
+        if await self._lookup.accounted_for(session):
+            how = f"{lost}; every live session of the agent at Pipecat Cloud is another's"
+            gone = End(state=Teardown.CONFIRMED, how=how, at=self._clock.now())
+            return Ends(session=session, session_end=gone, room_end=room_end)
+        how = f"{lost}; if it exists, it is ended by {session.ends_by}"
+        bound = End(state=Teardown.BOUNDED, how=how, at=session.ends_at)
+        return Ends(session=session, session_end=bound, room_end=room_end)
 
     def _lookup_ends(self, session: Session) -> datetime:
         return (session.sent_at or session.intended_at) + timedelta(seconds=LOOKUP_SECONDS / self._speed)
+
+
+def _looking(session: Session) -> Ends:
+    looking = End(how="its start answer was lost; looking for it")
+    return Ends(session=session, session_end=looking, room_end=looking)

@@ -36,6 +36,7 @@ class Recovery:
 
     def __init__(self, *, roster: Roster, remotes: Remotes, store: Store, clock: Clock, speed: float) -> None:
         self._roster = roster
+        self._remotes = remotes
         self._clock = clock
         self._store = store
         self._lookup = StartLookup(remotes=remotes, store=store)
@@ -85,7 +86,7 @@ class Recovery:
             await self._store.write(refused)
             for session in held:
                 await self._roster.write_session(partial(session_rows.get_session, nonce=session.nonce))
-        elif group:
+        elif group or submission.status is SubmissionStatus.SENT:
             submitter.resume(submission, group, tasks)
 
     def look_for(self, session: Session, *, tasks: asyncio.TaskGroup) -> None:
@@ -93,16 +94,27 @@ class Recovery:
         tasks.create_task(self._settle(session), name=f"look for {session.nonce}")
 
     async def _settle(self, session: Session) -> None:
-        until = self._clock.monotonic() + self._roster.plan.timing.lookup
+        lookup = self._roster.plan.timing.lookup
+        until = self._clock.monotonic() + lookup
+        partly: Found | None = None
         while self._clock.monotonic() < until and not self._roster.runs[session.run_id].status.final:
-            found = await self._lookup.find(session, exclusive=self._roster.plan.agent.exclusive)
-            if found is not None:
-                await self._adopt(session, found)
+            partly = await self._look(session) or partly
+            if partly is not None and partly.whole:
                 return
-            await self._clock.sleep(min(self._interval, self._roster.plan.timing.lookup / 4))
+            await self._clock.sleep(min(self._interval, lookup / 4))
+        if partly is not None:
+            await self._adopt(session, partly)
+            return
         ends_at = session.ends_at.isoformat(timespec="seconds")
         reason = UNSETTLED.format(ends_by=session.ends_by, ends_at=ends_at)
         await self._roster.apply(session.run_id, StartUnsettled(at=self._clock.now(), reason=reason))
+
+    async def _look(self, session: Session) -> Found | None:
+        async with self._remotes.adopting:
+            found = await self._lookup.find(session, exclusive=self._roster.plan.agent.exclusive)
+            if found is not None and found.whole:
+                await self._adopt(session, found)
+            return found
 
     async def _adopt(self, session: Session, found: Found) -> None:
         """Take over what was found by its mark; without a room it can only be torn down, and the run starts anew."""
@@ -115,6 +127,6 @@ class Recovery:
             room_url=found.room_url,
             meeting_token=None,
         )
-        await self._roster.apply(session.run_id, SessionStarted(at=now), also=answer)
-        if found.room_url is None:
-            await self._roster.apply(session.run_id, SessionLost(at=now, reason=FOUND_WITHOUT_ROOM))
+        lost = SessionLost(at=now, reason=FOUND_WITHOUT_ROOM)
+        fact = SessionStarted(at=now) if found.room_url is not None else lost
+        await self._roster.apply(session.run_id, fact, also=answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from orchestrator.clients.daily import DailyClient, DailyDomains
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clients.room import RoomAddress, parse_room_url
-from orchestrator.domain.errors import RemoteAuthFailed, RemoteError
+from orchestrator.domain.errors import OrchestratorError, RemoteAuthFailed, RemoteError
 from orchestrator.domain.observation import Room
 from orchestrator.domain.plan import AgentKind
 
@@ -19,13 +20,19 @@ AgentClient = PipecatCloudClient | PipecatRunnerClient
 
 @dataclass(kw_only=True)
 class Remotes:
-    """What the engine may call. `starting` holds the nonces whose start call is under way in this process."""
+    """What the engine may call, and what it must know of itself while it does.
+
+    `starting`: nonces whose start call is under way in this process. `adopting`: held while a lost session is looked
+    for and written down. `recorded`: sessions whose record our key was shown, so that its 404 means they are gone.
+    """
 
     cekura: CekuraClient
     daily: DailyDomains
     daily_api_url: str
     open_agent: Callable[[AgentKind, str], AgentClient]
     starting: set[str] = field(default_factory=set)
+    adopting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    recorded: set[str] = field(default_factory=set)
     _agents: dict[tuple[AgentKind, str], AgentClient] = field(default_factory=dict)
 
     def agent(self, kind: AgentKind, address: str) -> AgentClient:
@@ -64,7 +71,7 @@ class Remotes:
             return None
 
 
-def sentence(error: RemoteError) -> str:
+def sentence(error: OrchestratorError) -> str:
     """An error as one line for a person: what happened, and what to do."""
     what = str(error).rstrip(".")
     return f"{what}. {error.next_step}" if error.next_step else what

@@ -47,20 +47,25 @@ class Roster:
     ) -> None:
         self.batch = batch
         self.plan = plan
-        self.runs = {run.run_id: run for run in runs}
-        self.sessions = {session.nonce: session for session in sessions}
-        self.statuses = Counter(run.status for run in self.runs.values())
         self._store = store
         self._clock = clock
         self._end_call = end_call
         self._listener = listener
-        self._patience = Patience(retries=plan.infrastructure_retries, refused_seconds=plan.timeouts.capacity)
+        self._patience = Patience(retries=plan.infrastructure_retries)
+        self._bells: list[asyncio.Event] = []
+        self.closing = False  # nothing new is started or submitted any more
+        self.reset(runs=runs, sessions=sessions)
+
+    def reset(self, *, runs: Iterable[Run], sessions: Iterable[Session]) -> None:
+        """Believe the rows, whatever was believed before."""
+        self.runs = {run.run_id: run for run in runs}
+        self.sessions = {session.nonce: session for session in sessions}
+        self.statuses = Counter(run.status for run in self.runs.values())
         self._locks = {run_id: asyncio.Lock() for run_id in self.runs}
         self._by_status: dict[RunStatus, set[str]] = {status: set() for status in RunStatus}
         for run in self.runs.values():
             self._by_status[run.status].add(run.run_id)
-        self._bells: list[asyncio.Event] = []
-        self.closing = False  # nothing new is started or submitted any more
+        self.ring()
 
     def bell(self) -> Bell:
         """A bell of one's own, rung at every change."""

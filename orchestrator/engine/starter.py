@@ -18,6 +18,8 @@ from loguru import logger
 from orchestrator.clock import Clock
 from orchestrator.domain.budget import CallBudget, plan_starts
 from orchestrator.domain.errors import (
+    InvalidPlan,
+    InvalidSettings,
     OutcomeUnknown,
     RemoteAuthFailed,
     RemoteBusy,
@@ -28,10 +30,11 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.observation import StartedSession, StartRequest
 from orchestrator.domain.plan import AgentKind
-from orchestrator.domain.run import Run, RunStatus, SessionLost, SessionStarted, StartRefused
+from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.remotes import Remotes, sentence
-from orchestrator.engine.roster import Roster
+from orchestrator.engine.roster import Roster, SessionUnit
+from orchestrator.engine.teardown import SHARED, made_by
 from orchestrator.plans import render_run, room_seconds
 from orchestrator.store import sessions as session_rows
 
@@ -41,10 +44,16 @@ REFUSED_LONGEST_WAIT: Final = 15.0
 RUNNER_IDLE_SECONDS: Final = (
     300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
 )
+UNDER_WAY: Final = (
+    RunStatus.STARTED,
+    RunStatus.READY,
+    RunStatus.SUBMITTED,
+    RunStatus.IN_CALL,
+    RunStatus.CALL_ENDED,
+)
 TOWARDS_CALL: Final = frozenset(
     {RunStatus.STARTING, RunStatus.STARTED, RunStatus.READY, RunStatus.SUBMITTED, RunStatus.IN_CALL}
 )
-EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
 SHARED_ROOM: Final = (
     "the runner gave the same room to two sessions: DAILY_ROOM_URL is set in its environment; unset it and restart the "
     "runner, so that each session gets a room of its own"
@@ -82,6 +91,7 @@ class Starter:
         self._under_way: set[str] = set()
         self._hold_until = 0.0
         self._refusals = 0
+        self._refused_since: float | None = None
 
     async def run(self) -> None:
         """Start sessions until no run needs one any more."""
@@ -184,16 +194,17 @@ class Starter:
         If we die here: the row is found `sent`, and the reaper looks for it.
         """
         try:
+            request = self._request(run, session)
             sent = partial(session_rows.record_sent, nonce=session.nonce, at=self._clock.now())
             if not await self._roster.write_unit(sent):
-                return  # condemned before it was sent: it never will be
-            started = await self._agent.start_session(self._request(run, session))
+                return  # condemned, or its batch cancelled, before it was sent: it never will be
+            started = await self._agent.start_session(request)
         except (RemoteBusy, RemoteUnavailable) as error:
-            await self._refused(run, session, error, for_now=True)
-        except (RemoteAuthFailed, RemoteRejected) as error:
-            await self._refused(run, session, error, for_now=False)
+            await self._refused_for_now(run, session, error)
+        except (RemoteAuthFailed, RemoteRejected, InvalidPlan, InvalidSettings) as error:
+            await self._refused(run, session, sentence(error))
         except (OutcomeUnknown, RemoteProtocolError) as error:
-            await self._lost(session, error)
+            await self._lost(run, session, error)
         else:
             await self._answered(run, session, started)
         finally:
@@ -201,32 +212,60 @@ class Starter:
             self._under_way.discard(session.nonce)
             self._roster.ring()
 
-    async def _refused(self, run: Run, session: Session, error: RemoteError, *, for_now: bool) -> None:
-        reason = sentence(error)
-        note = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.REFUSED, note=reason)
-        if not for_now and not self._proven:
+    async def _refused(self, run: Run, session: Session, reason: str) -> None:
+        if not self._proven:
             self._refuse(reason)
-        self.calls = self.calls.without(run.run_id)
-        if for_now:
-            self._hold_off(error)
-        fact = StartRefused(at=self._clock.now(), reason=reason, for_now=for_now)
-        await self._roster.apply(run.run_id, fact, also=note)
+        fact = StartRefused(at=self._clock.now(), reason=reason, for_now=False)
+        await self._roster.apply(run.run_id, fact, also=_refusal(session, reason))
+
+    async def _refused_for_now(self, run: Run, session: Session, error: RemoteError) -> None:
+        """Wait and ask again; when nothing of ours is under way, only for as long as the plan waits for capacity."""
+        reason = sentence(error)
+        self._hold_off(error)
+        fact = StartRefused(at=self._clock.now(), reason=reason, for_now=True)
+        await self._roster.apply(run.run_id, fact, also=_refusal(session, reason))
+        if any(self._roster.statuses[status] for status in UNDER_WAY):
+            self._refused_since = None  # our own sessions fill the agent; their end makes room
+            return
+        self._refused_since = self._refused_since or self._clock.monotonic()
+        waited = self._clock.monotonic() - self._refused_since
+        if waited >= self._roster.plan.timeouts.capacity:
+            await self._give_up(f"{reason} (waited {waited:.0f} s)")
+
+    async def _give_up(self, reason: str) -> None:
+        for run in self._roster.of_status(RunStatus.PLANNED):
+            await self._roster.apply(run.run_id, NeverStarted(at=self._clock.now(), reason=reason))
 
     def _hold_off(self, error: RemoteError) -> None:
         self._refusals += 1
         told = error.retry_after if isinstance(error, RemoteBusy) else None
         ours = min(REFUSED_LONGEST_WAIT, REFUSED_FIRST_WAIT * 2 ** min(self._refusals - 1, 10)) / self._speed
-        wait = told if told is not None else ours
+        # However long the remote asks for: past the plan's own patience the runs are given up.
+        wait = min(told, self._roster.plan.timeouts.capacity) if told is not None else ours
         self._hold_until = self._clock.monotonic() + wait
         logger.info("start refused for now", error=str(error), wait=wait)
 
-    async def _lost(self, session: Session, error: RemoteError) -> None:
+    async def _lost(self, run: Run, session: Session, error: RemoteError) -> None:
+        """Nobody knows what the start did; where the remote named a session all the same, that one is stopped."""
+        named = error.session_id if isinstance(error, OutcomeUnknown) else None
+        if named is not None:
+            now = self._clock.now()
+            answer = partial(
+                session_rows.record_answer,
+                nonce=session.nonce,
+                at=now,
+                session_id=named,
+                room_url=None,
+                meeting_token=None,
+            )
+            await self._roster.apply(run.run_id, SessionLost(at=now, reason=sentence(error)), also=answer)
+            return
         note = f"its start answer was lost ({error})"
         unit = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.LOST, note=note)
         self._on_lost(await self._roster.write_session(unit))
 
     async def _answered(self, run: Run, session: Session, started: StartedSession) -> None:
-        self._refusals = 0
+        self._refusals, self._refused_since = 0, None
         answer = partial(
             session_rows.record_answer,
             nonce=session.nonce,
@@ -250,11 +289,11 @@ class Starter:
         room = await self._remotes.room(room_url)
         if room is None:
             return False  # no key of ours reaches it, so we could not delete it either
-        return room.expires_at is None or abs(room.expires_at - session.room_expires_at) > EXPIRY_TOLERANCE
+        return not made_by(session, room)
 
     async def _give_up_shared_room(self, run: Run, session: Session) -> None:
         self._refuse(SHARED_ROOM)
-        kept = End(state=Teardown.BOUNDED, how="a room the runner shares between sessions: not ours to delete")
+        kept = End(state=Teardown.BOUNDED, how=SHARED)
         unit = partial(
             session_rows.record_ends,
             nonce=session.nonce,
@@ -265,3 +304,7 @@ class Starter:
         await self._roster.apply(
             run.run_id, SessionLost(at=self._clock.now(), reason=SHARED_ROOM, retry=False), also=unit
         )
+
+
+def _refusal(session: Session, reason: str) -> SessionUnit:
+    return partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.REFUSED, note=reason)

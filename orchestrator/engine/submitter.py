@@ -1,14 +1,14 @@
 """Hands ready rooms to Cekura: gathered for a moment, never the same scenario twice in one POST, never sent again.
 
-`intent` -> `sent` is committed before the one POST. A POST that certainly did nothing gives its rooms back; one whose
-answer was lost is looked up in Cekura's result list, and what cannot be settled is `unknown`.
+`intent` -> `sent` is committed before the one POST. What its answer means, or its loss, is `settlement`'s to say. While
+POSTs fail, no bots are started that nobody would call: one run at a time goes ahead to try whether they pass again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -18,42 +18,33 @@ from loguru import logger
 
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import (
+    Conflict,
     OutcomeUnknown,
+    RemoteAuthFailed,
     RemoteBusy,
     RemoteError,
     RemoteProtocolError,
     RemoteUnavailable,
 )
 from orchestrator.domain.observation import AcceptedSubmission, SubmittedRoom
-from orchestrator.domain.run import Run, RunStatus, SessionLost, SubmissionAccepted, SubmissionFailed
+from orchestrator.domain.run import Run, RunStatus, SessionLost
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import Session
-from orchestrator.domain.submission import (
-    Candidate,
-    Submission,
-    SubmissionStatus,
-    find_lost,
-    pair,
-    plan_submissions,
-)
+from orchestrator.domain.submission import Candidate, Submission, SubmissionStatus, plan_submissions
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster
+from orchestrator.engine.settlement import Settlement
 from orchestrator.plans import render_run
-from orchestrator.store import sessions as session_rows
 from orchestrator.store import submissions as submission_rows
 
 TESTER_NAME: Final = "Cekura"
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 15.0
-LOOK_AGAIN: Final = 5.0
-UNSETTLED: Final = (
-    "Cekura's answer to the submission was lost and its result list did not settle whether it took it. The call may "
-    "have been placed and charged; look for a result created at {at} with scenarios {scenarios}. It was not sent again"
-)
+REFUSALS_THAT_WORRY: Final = 3  # in a row: no longer one scenario's fault
 
 
 class Submitter:
-    """Submits the ready sessions of one batch."""
+    """Submits the ready sessions of one batch. `refuse` ends the batch with the reason."""
 
     def __init__(
         self,
@@ -63,25 +54,31 @@ class Submitter:
         clock: Clock,
         environ: Mapping[str, str],
         speed: float,
-        end_call: Callable[[int], Awaitable[None]],
+        settlement: Settlement,
+        refuse: Callable[[str], None],
     ) -> None:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
         self._environ = environ
         self._speed = speed
-        self._end_call = end_call
+        self._settlement = settlement
+        self._refuse = refuse
         self._posting = 0
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
-        self._open: dict[str, Submission] = {}
         self._failures = 0
+        self._refusals = 0
         self._hold_until = 0.0
 
     @property
     def failing(self) -> bool:
-        """True while submissions are not getting through: no point in starting bots that nobody will call."""
-        return self._failures > 0
+        """True while no start should be made for want of submissions that pass; one run at a time is let ahead."""
+        if self._failures == 0:
+            return False
+        statuses = self._roster.statuses
+        ahead = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED] + len(self._waiting())
+        return ahead > 0 or self._clock.monotonic() < self._hold_until
 
     @property
     def posting(self) -> bool:
@@ -103,29 +100,14 @@ class Submitter:
         """Finish what an earlier process began: look up what a submission did, or tell its runs what is known."""
         self._busy.update(candidate.nonce for candidate in group)
         if submission.status is SubmissionStatus.SENT:
-            self._open[submission.submission_id] = submission
-            work = self._look_up(submission, group)
+            self._settlement.begin(submission)
+            settle = self._settlement.look_up if group else self._settlement.leave_unknown
+            work = settle(submission, group)
         elif submission.status is SubmissionStatus.ACCEPTED:
-            work = self._pair_again(submission, group)
+            work = self._settlement.pair_again(submission, group)
         else:
-            work = self._fail(group, submission.note)
+            work = self._settlement.fail(group, submission.note)
         posts.create_task(work, name=f"resume submission {submission.submission_id}")
-
-    async def _pair_again(self, submission: Submission, group: Sequence[Candidate]) -> None:
-        """An accepted submission whose runs were not all told: read its result and pair once more. Only reads."""
-        until = self._clock.monotonic() + self._roster.plan.timing.lookup
-        while self._clock.monotonic() < until and submission.cekura_result_id is not None:
-            try:
-                answer = await self._remotes.cekura.get_result(submission.cekura_result_id)
-            except RemoteError:
-                await self._clock.sleep(self._look_again())
-            else:
-                await self._accepted(submission, group, answer, note=submission.note)
-                return
-        await self._fail(group, f"Cekura's result {submission.cekura_result_id} could not be read after a restart")
-
-    def _look_again(self) -> float:
-        return min(LOOK_AGAIN / self._speed, self._roster.plan.timing.lookup / 4)
 
     def _wait_seconds(self) -> float:
         return max(0.01, min(1.0, self._roster.plan.timing.gather / 2)) if self._waiting() else 1.0
@@ -214,21 +196,29 @@ class Submitter:
         sent = partial(submission_rows.record_sent, submission_id=submission.submission_id, at=sent_at)
         if not await self._roster.write_unit(sent):
             return
-        self._open[submission.submission_id] = submission
+        submission = replace(submission, sent_at=sent_at)
+        self._settlement.begin(submission)
         try:
             answer = await self._answer(rooms)
         except (RemoteBusy, RemoteUnavailable) as error:
             self._hold_off(error)
-            await self._settle(submission, SubmissionStatus.REFUSED, note=str(error))
-            await self._detached(group)
+            await self._settlement.give_back(submission, group, note=str(error))
         except (OutcomeUnknown, RemoteProtocolError) as error:
             logger.warning("the answer to a submission was lost; looking it up", error=str(error))
-            await self._look_up(replace(submission, sent_at=sent_at), group)
+            self._hold_off(error)
+            await self._settlement.look_up(submission, group)
         except RemoteError as error:
-            await self._rejected(submission, group, error)
+            await self._refused(submission, group, error)
         else:
-            self._failures = 0
+            self._failures = self._refusals = 0
             await self._accepted(submission, group, answer)
+
+    async def _accepted(self, submission: Submission, group: Sequence[Candidate], answer: AcceptedSubmission) -> None:
+        try:
+            await self._settlement.accept(submission, group, answer)
+        except Conflict:
+            # Cekura named a result that another submission holds: whose calls these are, nobody can say.
+            await self._settlement.leave_unknown(submission, group)
 
     async def _answer(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
         plan = self._roster.plan
@@ -243,106 +233,32 @@ class Submitter:
     def _hold_off(self, error: RemoteError) -> None:
         self._failures += 1
         told = error.retry_after if isinstance(error, RemoteBusy) else None
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self._failures - 1, 10)) / self._speed
-        self._hold_until = self._clock.monotonic() + (told if told is not None else wait)
+        ours = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self._failures - 1, 10)) / self._speed
+        # However long Cekura asks for: past the ready timeout the waiting sessions are given up.
+        wait = min(told, self._roster.plan.timeouts.ready) if told is not None else ours
+        self._hold_until = self._clock.monotonic() + wait
 
-    async def _settle(self, submission: Submission, status: SubmissionStatus, *, note: str) -> None:
-        self._open.pop(submission.submission_id, None)
-        settled = partial(
-            submission_rows.record_settled, submission_id=submission.submission_id, status=status, note=note
-        )
-        await self._roster.write_unit(settled)
-
-    async def _detached(self, group: Sequence[Candidate]) -> None:
-        for candidate in group:
-            await self._roster.write_session(partial(session_rows.get_session, nonce=candidate.nonce))
-
-    async def _rejected(self, submission: Submission, group: Sequence[Candidate], error: RemoteError) -> None:
+    async def _refused(self, submission: Submission, group: Sequence[Candidate], error: RemoteError) -> None:
         """A refusal of a group may be one scenario's fault: its rooms are submitted again one by one, once."""
-        if len(group) > 1:
-            await self._settle(submission, SubmissionStatus.REFUSED, note=f"refused as a group: {error}")
+        if isinstance(error, RemoteAuthFailed):
+            self._refuse(sentence(error))
+            await self._settlement.reject(submission, group, error)
+        elif len(group) > 1:
             self._alone.update(candidate.nonce for candidate in group)
-            await self._detached(group)
-            return
-        await self._settle(submission, SubmissionStatus.REJECTED, note=str(error))
-        await self._fail(group, sentence(error))
-
-    async def _accepted(
-        self, submission: Submission, group: Sequence[Candidate], answer: AcceptedSubmission, *, note: str = ""
-    ) -> None:
-        self._open.pop(submission.submission_id, None)
-        settled = partial(
-            submission_rows.record_settled,
-            submission_id=submission.submission_id,
-            status=SubmissionStatus.ACCEPTED,
-            cekura_result_id=answer.cekura_result_id,
-            note=note,
-        )
-        await self._roster.write_unit(settled)
-        pairing = pair(group, answer.runs)
-        now = self._clock.now()
-        for nonce, accepted in pairing.paired:
-            fact = SubmissionAccepted(
-                at=now, cekura_run_id=accepted.cekura_run_id, cekura_result_id=answer.cekura_result_id
-            )
-            called = partial(session_rows.record_called, nonce=nonce, cekura_run_id=accepted.cekura_run_id)
-            step = await self._roster.apply(self._roster.sessions[nonce].run_id, fact, also=called)
-            if step.run.cekura_run_id != accepted.cekura_run_id:
-                await self._end_call(accepted.cekura_run_id)  # it came too late: its run has ended, its room is going
-        unpaired = [candidate for candidate in group if candidate.nonce in pairing.unpaired]
-        await self._fail(
-            unpaired,
-            f"Cekura's result {answer.cekura_result_id} holds no run that can be paired with this room "
-            f"({len(answer.runs)} runs for {len(group)} rooms)",
-        )
-
-    async def _look_up(self, submission: Submission, group: Sequence[Candidate]) -> None:
-        """Find what a lost submission made: exactly one result that no row holds; else, in the end, unknown."""
-        timing = self._roster.plan.timing
-        until = self._clock.monotonic() + timing.lookup
-        while self._clock.monotonic() < until:
-            await self._clock.sleep(self._look_again())
-            found = await self._candidates(submission)
-            if len(found) == 1 and not self._rivals(submission):
-                note = f"its answer was lost; found as result {found[0].cekura_result_id}"
-                await self._accepted(submission, group, found[0], note=note)
-                return
-        at = submission.sent_at.isoformat(timespec="seconds") if submission.sent_at else "an unknown time"
-        reason = UNSETTLED.format(at=at, scenarios=", ".join(map(str, submission.scenario_ids)))
-        await self._settle(submission, SubmissionStatus.UNKNOWN, note=reason)
-        await self._fail(group, reason)
-
-    def _rivals(self, submission: Submission) -> bool:
-        """True while another submission of the same scenarios is unsettled: the result found may be that one's."""
-        return any(
-            other.submission_id != submission.submission_id
-            and sorted(other.scenario_ids) == sorted(submission.scenario_ids)
-            for other in self._open.values()
-        )
-
-    async def _candidates(self, submission: Submission) -> list[AcceptedSubmission]:
-        if submission.sent_at is None:
-            return []
-        try:
-            results = await self._remotes.cekura.list_results(
-                cekura_agent_id=submission.cekura_agent_id, since=submission.sent_at - timedelta(seconds=5)
-            )
-        except RemoteError:
-            return []
-        known = await self._roster.read(submission_rows.known_result_ids)
-        return find_lost(submission, results, known_result_ids=known)
-
-    async def _fail(self, group: Sequence[Candidate], reason: str) -> None:
-        fact = SubmissionFailed(at=self._clock.now(), reason=reason)
-        for candidate in group:
-            await self._roster.apply(self._roster.sessions[candidate.nonce].run_id, fact)
+            await self._settlement.give_back(submission, group, note=f"refused as a group: {error}")
+        else:
+            self._refusals += 1
+            self._failures = 0
+            if self._refusals >= REFUSALS_THAT_WORRY:
+                self._hold_off(error)
+            await self._settlement.reject(submission, group, error)
 
     async def _give_up_overdue(self) -> None:
         """A ready bot that cannot be submitted idles and bills: after the ready timeout its session is given up."""
-        patience = timedelta(seconds=self._roster.plan.timeouts.ready)
+        patience = self._roster.plan.timeouts.ready
         for candidate in self._waiting():
-            if self._clock.now() - candidate.ready_at > patience:
-                reason = f"Cekura took no submission for {patience.total_seconds():.0f} s after the bot was ready"
+            if (self._clock.now() - candidate.ready_at).total_seconds() > patience:
+                reason = f"Cekura took no submission for {patience:.0f} s after the bot was ready"
                 run_id = self._roster.sessions[candidate.nonce].run_id
                 await self._roster.apply(run_id, SessionLost(at=self._clock.now(), reason=reason))
 

@@ -16,10 +16,15 @@ from typing import Final
 from orchestrator.clients.daily import DailyClient
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNotFound
+from orchestrator.domain.observation import Room
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SETTLED, End, Session, Teardown
 from orchestrator.engine.remotes import Remotes
 
+OPEN: Final = End()
+SHARED: Final = "a room the runner shares between sessions (DAILY_ROOM_URL): not ours to delete"
+EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
+RECORD_APPEARS_WITHIN: Final = timedelta(seconds=60)
 RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle timeout, where the bot passes it on
 FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
 
@@ -55,27 +60,37 @@ class TeardownCrew:
         if session.session_end.state in SETTLED:
             return session.session_end
         bound = End(state=Teardown.BOUNDED, how=session.ends_by, at=session.ends_at)
-        if now >= session.ends_at:
-            return bound
         agent = self._remotes.agent(session.agent_kind, session.agent_address)
         if not isinstance(agent, PipecatCloudClient):
             return End(state=Teardown.BOUNDED, how=f"not observable on a runner; {session.ends_by}", at=session.ends_at)
         if session.session_id is None or not agent.stoppable:
             return bound
-        return await self._stop(agent, session.session_id, now)
+        # Even past its bound: sessions have outlived the platform's limit (daily-co/pipecat-cloud-images#102).
+        end = await self._stop(agent, session, session.session_id, now)
+        return bound if end.state is Teardown.OPEN and now >= session.ends_at else end
 
-    async def _stop(self, agent: PipecatCloudClient, session_id: str, now: datetime) -> End:
+    async def _stop(self, agent: PipecatCloudClient, session: Session, session_id: str, now: datetime) -> End:
         """Stop a session, ask for its record. Both may be repeated; the row was condemned first; the reaper retries."""
         try:
             await agent.stop_session(session_id)
             record = await agent.get_session(session_id)
         except RemoteNotFound:
-            return End(state=Teardown.CONFIRMED, how="Pipecat Cloud knows it no longer", at=now)
+            return self._unknown_to_the_key(session, session_id, now)
         except OrchestratorError as error:
             return End(state=Teardown.OPEN, how=str(error))
+        self._remotes.recorded.add(session_id)
         if record.ended_at is None:
             return End(state=Teardown.OPEN, how="stopped; its record shows no end yet")
         return End(state=Teardown.CONFIRMED, how="its record at Pipecat Cloud shows its end", at=record.ended_at)
+
+    def _unknown_to_the_key(self, session: Session, session_id: str, now: datetime) -> End:
+        """A 404 is proof only from a key that was shown the session before; another account's key never saw it."""
+        if session_id in self._remotes.recorded:
+            return End(state=Teardown.CONFIRMED, how="Pipecat Cloud knows it no longer", at=now)
+        if now < (session.answered_at or session.intended_at) + RECORD_APPEARS_WITHIN:
+            return End(state=Teardown.OPEN, how="Pipecat Cloud shows no record of it yet")
+        how = f"this PIPECAT_CLOUD_PRIVATE_KEY's organisation knows no such session; {session.ends_by} ends it"
+        return End(state=Teardown.BOUNDED, how=how, at=session.ends_at)
 
     # --- rooms -----------------------------------------------------------------------------------------------------
 
@@ -83,21 +98,37 @@ class TeardownCrew:
         ends: dict[str, End] = {}
         by_key: dict[DailyClient, list[Session]] = defaultdict(list)
         for session in sessions:
-            if session.room_end.state in SETTLED:
-                ends[session.nonce] = session.room_end
-                continue
-            try:
-                client = await self._remotes.daily_for(session.room_url) if session.room_url else None
-            except RemoteError as error:
-                ends[session.nonce] = End(how=str(error))
-                continue
-            if client is None or now >= session.room_expires_at:
-                ends[session.nonce] = _bounded(session)
-            else:
+            end, client = await self._room_key(session, now)
+            if client is not None:
                 by_key[client].append(session)
+            else:
+                ends[session.nonce] = end
         for client, group in by_key.items():
             ends |= await self._end_rooms_of(client, group, now)
         return ends
+
+    async def _room_key(self, session: Session, now: datetime) -> tuple[End, DailyClient | None]:
+        """The key that may delete the room of a session; else how the room stands without one."""
+        if session.room_end.state in SETTLED:
+            return session.room_end, None
+        if session.room_url is None or now >= session.room_expires_at:
+            return _bounded(session), None
+        try:
+            client = await self._remotes.daily_for(session.room_url)
+            if client is None:
+                return _bounded(session), None
+            shared = await self._shared(client, session)
+        except RemoteNotFound:
+            return End(state=Teardown.CONFIRMED, how="Daily knows it no longer", at=now), None
+        except RemoteError as error:
+            return End(how=str(error)), None
+        return (End(state=Teardown.BOUNDED, how=SHARED), None) if shared else (OPEN, client)
+
+    async def _shared(self, client: DailyClient, session: Session) -> bool:
+        """True for a runner's room that our start did not make: DAILY_ROOM_URL gives every session the same one."""
+        if session.agent_kind is not AgentKind.PIPECAT_RUNNER:
+            return False
+        return not made_by(session, await client.get_room(self._remotes.address(session.room_url or "").name))
 
     async def _end_rooms_of(self, client: DailyClient, group: Sequence[Session], now: datetime) -> dict[str, End]:
         names = {session.nonce: self._remotes.address(session.room_url or "").name for session in group}
@@ -133,6 +164,11 @@ class TeardownCrew:
             return dict.fromkeys(names, gone)
         ends = {nonce: await _delete(client, name, now) for nonce, name in names.items()}
         return {nonce: end if end.state in SETTLED else End(how=end.how or why) for nonce, end in ends.items()}
+
+
+def made_by(session: Session, room: Room) -> bool:
+    """Whether a room is the one a session's start asked for: it expires when we asked, and a shared one does not."""
+    return room.expires_at is not None and abs(room.expires_at - session.room_expires_at) <= EXPIRY_TOLERANCE
 
 
 def _without_room(session: Session, end: End, room_end: End) -> End:

@@ -61,7 +61,6 @@ def _values(run: Run) -> dict[str, Any]:
         "nonce": run.nonce,
         "cekura_run_id": run.cekura_run_id,
         "cekura_result_id": run.cekura_result_id,
-        "refused_since": run.refused_since,
         "timeline": {status: at.isoformat() for status, at in run.timeline.items()},
     }
 
@@ -81,6 +80,5 @@ def _run(row: Row[Any]) -> Run:
         nonce=row.nonce,
         cekura_run_id=row.cekura_run_id,
         cekura_result_id=row.cekura_result_id,
-        refused_since=row.refused_since,
         timeline={status: datetime.fromisoformat(at) for status, at in row.timeline.items()},
     )

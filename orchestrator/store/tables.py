@@ -79,7 +79,6 @@ runs: Final = Table(
     Column("nonce", String(36)),
     Column("cekura_run_id", Integer),
     Column("cekura_result_id", Integer),
-    Column("refused_since", UtcTime),
     Column("timeline", JSON, nullable=False),
     Index("runs_of_a_batch", "batch_id", "index"),
 )

@@ -15,6 +15,7 @@ from orchestrator.domain.run import (
     CallSeen,
     CancelAsked,
     IllegalTransition,
+    NeverStarted,
     Overdue,
     Patience,
     Run,
@@ -33,8 +34,8 @@ from orchestrator.domain.verdict import Outcome
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OURS, SOMEBODY_ELSES = 7, 8
-ONE_RETRY = Patience(retries=1, refused_seconds=60)
-NO_RETRY = Patience(retries=0, refused_seconds=60)
+ONE_RETRY = Patience(retries=1)
+NO_RETRY = Patience(retries=0)
 
 P, STARTING, STARTED, READY = RunStatus.PLANNED, RunStatus.STARTING, RunStatus.STARTED, RunStatus.READY
 SUBMITTED, IN_CALL, CALL_ENDED = RunStatus.SUBMITTED, RunStatus.IN_CALL, RunStatus.CALL_ENDED
@@ -57,6 +58,7 @@ def seen(status, *, run_id=OURS, **changes):
 
 FACTS = {
     "start intended": StartIntended(at=NOW, nonce="n2"),
+    "never started": NeverStarted(at=NOW, reason="agent at capacity"),
     "start refused for now": StartRefused(at=NOW, reason="agent at capacity", for_now=True),
     "start refused": StartRefused(at=NOW, reason="no such agent", for_now=False),
     "start unsettled": StartUnsettled(at=NOW, reason="its start answer was lost"),
@@ -97,7 +99,7 @@ VERDICTS = {
 }
 # What each fact does in each status, with one retry left; a fact that is not named changes nothing.
 MOVES = {
-    P: {"start intended": (STARTING, KEPT), "cancel asked": (CANCELLED, CONDEMNED)},
+    P: {"start intended": (STARTING, KEPT), "never started": GIVEN_UP, "cancel asked": (CANCELLED, CONDEMNED)},
     STARTING: {
         "start refused for now": (P, KEPT),  # there is no session to condemn
         "start refused": GIVEN_UP,
@@ -234,24 +236,13 @@ def test_a_poll_of_the_former_attempt_does_not_touch_the_new_one():
 def test_a_start_refused_for_now_costs_neither_an_attempt_nor_a_retry():
     refused = next_step(a_run(STARTING), FACTS["start refused for now"], NO_RETRY).run
     assert (refused.attempt, refused.retries_used, refused.nonce) == (0, 0, None)
-    assert (refused.refused_since, refused.reason) == (NOW, "agent at capacity")
+    assert refused.reason == "agent at capacity"
 
 
-def test_being_refused_has_an_end_counted_from_the_first_refusal():
-    run = a_run()
-    for seconds in (0, 30, 60):
-        at = NOW + timedelta(seconds=seconds)
-        run = next_step(run, StartIntended(at=at, nonce=f"n{seconds}"), NO_RETRY).run
-        assert run.status is STARTING
-        run = next_step(run, StartRefused(at=at, reason="agent at capacity", for_now=True), NO_RETRY).run
-    assert (run.status, run.reason) == (ABANDONED, "agent at capacity (waited 60 s)")
-
-
-def test_a_session_that_started_ends_the_count_of_refusals():
-    refused = next_step(a_run(STARTING), FACTS["start refused for now"], ONE_RETRY).run
-    begun = next_step(refused, FACTS["start intended"], ONE_RETRY).run
-    assert begun.refused_since == NOW
-    assert next_step(begun, FACTS["session started"], ONE_RETRY).run.refused_since is None
+def test_a_run_that_was_never_started_says_why():
+    given_up = next_step(a_run(), NeverStarted(at=NOW, reason="agent at capacity (waited 300 s)"), ONE_RETRY).run
+    assert (given_up.status, given_up.outcome) == (ABANDONED, Outcome.INCONCLUSIVE)
+    assert given_up.reason == "agent at capacity (waited 300 s)"
 
 
 def test_an_overdue_verdict_needs_no_call_to_be_ended():

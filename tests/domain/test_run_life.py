@@ -72,7 +72,7 @@ ONWARD = {
     RunStatus.IN_CALL: st.builds(CallSeen, at=AT, call=CALLS),
     RunStatus.CALL_ENDED: st.builds(CallSeen, at=AT, call=CALLS),
 }
-PATIENCE = st.builds(Patience, retries=st.integers(0, 3), refused_seconds=st.sampled_from([0.0, 30.0]))
+PATIENCE = st.builds(Patience, retries=st.integers(0, 3))
 
 
 @st.composite

@@ -45,7 +45,6 @@ def upgrade() -> None:
         sa.Column("nonce", sa.String(36)),
         sa.Column("cekura_run_id", sa.Integer),
         sa.Column("cekura_result_id", sa.Integer),
-        sa.Column("refused_since", TIME),
         sa.Column("timeline", sa.JSON, nullable=False),
     )
     op.create_index("runs_of_a_batch", "runs", ["batch_id", "index"])
