@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.domain.errors import InvalidSettings, StateUnusable
 from orchestrator.store.lock import DrivingLock
 from orchestrator.store.migration import migrate
+from orchestrator.store.remnants import Remnants
 from orchestrator.store.writer import Writer, cause_of
 
 T = TypeVar("T")
@@ -36,7 +37,8 @@ class Store:
         self._writing = writing
         self._reading = reading
         self._closed = False
-        self._writer = Writer(writing)
+        # Only the one that drives holds tokens; a store beside it neither makes remnants nor waits to wipe any.
+        self._writer = Writer(writing, remnants=Remnants(writing, owed=lock is not None))
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="orchestrator-reader")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -59,6 +61,8 @@ class Store:
 
     def close(self) -> None:
         """Finish writing, close every connection, give the lock back, whatever fails on the way."""
+        if self._closed:
+            return
         self._closed = True
         with ExitStack() as steps:  # in reverse: the reading connections first, so that the last one open may write
             if self._lock is not None:
@@ -150,6 +154,7 @@ def _writing_engine(path: Path) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA secure_delete=ON")
         except sqlite3.DatabaseError as error:
             raise _unusable(path, str(error), DAMAGED) from error
 

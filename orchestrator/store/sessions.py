@@ -12,6 +12,7 @@ from orchestrator.domain.errors import NotFound
 from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
+from orchestrator.store.remnants import note_token_left
 from orchestrator.store.tables import UtcTime, sessions
 
 
@@ -127,6 +128,7 @@ def record_condemned(
     connection: Connection, nonce: str, *, at: datetime, reason: str, teardown_from: datetime
 ) -> Session:
     """Condemn a session once and for all, and drop its token; a later call changes nothing but an earlier start."""
+    note_token_left(connection)
     connection.execute(
         update(sessions)
         .where(sessions.c.nonce == nonce, sessions.c.condemned_at.is_(None))
@@ -137,6 +139,7 @@ def record_condemned(
 
 def condemn_batch(connection: Connection, batch_id: str, *, at: datetime, reason: str) -> int:
     """Condemn every session of a batch that is not yet; returns how many."""
+    note_token_left(connection)
     condemned = connection.execute(
         update(sessions)
         .where(sessions.c.batch_id == batch_id, sessions.c.condemned_at.is_(None))
@@ -210,6 +213,7 @@ def detach_submission(connection: Connection, submission_id: str) -> None:
 
 def record_called(connection: Connection, nonce: str, *, cekura_run_id: int | None) -> Session:
     """Note the Cekura run of a submitted session; its token has done its work and leaves the row."""
+    note_token_left(connection)
     connection.execute(
         update(sessions).where(sessions.c.nonce == nonce).values(cekura_run_id=cekura_run_id, meeting_token=None)
     )

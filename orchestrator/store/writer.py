@@ -2,7 +2,8 @@
 
 SQLite takes one writer at a time. Instead of letting connections fight for the lock, every write is a unit handed to
 this thread, which opens one immediate transaction, runs all waiting units (each in a savepoint of its own), and
-commits once. A caller's answer resolves after that COMMIT: what it was told is on disk.
+commits once. A caller's answer resolves after that COMMIT: what it was told is on disk. Between commits, and at the
+end, the thread wipes what tokens left behind.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from orchestrator.domain.errors import Conflict, StateUnusable
+from orchestrator.store.remnants import Remnants
 
 T = TypeVar("T")
 UNITS_PER_COMMIT: Final = 256
+LAST_WIPE_PATIENCE: Final = 2.0  # seconds to wait for readers when the state is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,9 @@ class _Unit:
 class Writer:
     """Runs units of work on one thread and one connection; `close` finishes what was handed in before it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, remnants: Remnants) -> None:
         self._engine = engine
+        self._remnants = remnants
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._closed = False
         self._door = threading.Lock()  # nothing may enter the queue behind the mark that ends it
@@ -71,9 +75,15 @@ class Writer:
             units, stopping = self._take()
             if units:
                 self._commit(units)
+            if self._remnants.due_in() == 0:
+                self._remnants.wipe()
+        self._remnants.wipe(patience=LAST_WIPE_PATIENCE)
 
     def _take(self) -> tuple[list[_Unit], bool]:
-        first = self._units.get()
+        try:
+            first = self._units.get(timeout=self._remnants.due_in())
+        except queue.Empty:
+            return [], False
         if first is None:
             return [], True
         units = [first]
@@ -92,6 +102,7 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 settled = [_attempt(connection, unit) for unit in units]
+                self._remnants.take_note(connection)
         except BaseException as error:  # noqa: BLE001  every caller must hear of it, and the thread serves the next
             failure = _failure(error)
             settled = [(unit, None, failure) for unit in units]

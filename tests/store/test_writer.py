@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from orchestrator.domain.errors import Conflict, StateUnusable
+from orchestrator.store.remnants import Remnants
 from orchestrator.store.writer import Writer
 
 PATIENCE = 5.0
@@ -25,7 +26,7 @@ def engine(tmp_path):
 
 @pytest.fixture
 def writer(engine):
-    writer = Writer(engine)
+    writer = Writer(engine, remnants=Remnants(engine, owed=False))
     yield writer
     writer.close()
 
@@ -55,7 +56,7 @@ async def test_a_connection_that_cannot_be_opened_is_told_and_the_next_one_is_tr
         if failing:
             raise failing.pop()
 
-    writer = Writer(engine)
+    writer = Writer(engine, remnants=Remnants(engine, owed=False))
     with pytest.raises(StateUnusable, match=words):
         await answer_of(writer.write(adds("a")))
     assert await answer_of(writer.write(adds("a"))) == 1
@@ -122,7 +123,7 @@ def test_every_unit_handed_in_while_another_thread_closes_is_answered(engine):
         await asyncio.gather(*(hand_in_until_refused(writer) for _ in range(50)))
 
     for _ in range(40):
-        writer = Writer(engine)
+        writer = Writer(engine, remnants=Remnants(engine, owed=False))
         closing = threading.Timer(0.01, writer.close)
         closing.start()
         asyncio.run(crowd(writer))
