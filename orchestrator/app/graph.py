@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+
+from loguru import logger
 
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyDomains
@@ -55,38 +56,41 @@ def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Rem
 async def open_worker(
     settings: Settings, *, command: str, environ: Mapping[str, str], listener: Listener, speed: float = 1.0
 ) -> AsyncIterator[Worker]:
-    """Hold the driving lock and run the reaper until the block ends; Conflict when another process drives."""
+    """Hold the driving lock and run the reaper until the block ends; Conflict when another process drives.
+
+    Each closing is tried whatever another one raised, and the lock is given back last.
+    """
     clock = SystemClock()
-    store = open_store(settings.database_url, driving=command)
-    try:
+    async with AsyncExitStack() as closings:
+        store = open_store(settings.database_url, driving=command)
+        closings.callback(store.close)
         remotes = open_remotes(settings, clock=clock, speed=speed)
-    except BaseException:
-        store.close()
-        raise
-    driver = Driver(
-        store=store,
-        remotes=remotes,
-        clock=clock,
-        environ=environ,
-        random=Random(),  # noqa: S311  it spreads polls over time
-        listener=listener,
-    )
-    reaper = Reaper(
-        store=store,
-        remotes=remotes,
-        clock=clock,
-        speed=speed,
-        exclusive=driver.exclusive,
-        changed=driver.note,
-    )
-    durable = Durable(state=store.path, drive=driver.drive)
-    reaping = asyncio.create_task(reaper.run(), name="reaper")
-    try:
+        closings.push_async_callback(remotes.aclose)
+        driver = Driver(
+            store=store,
+            remotes=remotes,
+            clock=clock,
+            environ=environ,
+            random=Random(),  # noqa: S311  it spreads polls over time
+            listener=listener,
+        )
+        reaper = Reaper(
+            store=store,
+            remotes=remotes,
+            clock=clock,
+            speed=speed,
+            exclusive=driver.exclusive,
+            changed=driver.note,
+        )
+        closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
+        durable = Durable(state=store.path, drive=driver.drive)
+        closings.push_async_callback(durable.close)
         yield Worker(store=store, remotes=remotes, driver=driver, durable=durable, clock=clock)
-    finally:
-        await durable.close()
-        reaping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reaping
-        await remotes.aclose()
-        store.close()
+
+
+async def _end(reaping: asyncio.Task[None]) -> None:
+    reaping.cancel()
+    await asyncio.wait([reaping])
+    error = None if reaping.cancelled() else reaping.exception()
+    if error is not None:
+        logger.error("the reaper ended early; `orchestrator gc` tears down what it left", error=repr(error))
