@@ -33,7 +33,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.errors import Conflict, InvalidSettings, OrchestratorError, RemoteError
 from orchestrator.domain.plan import Plan
-from orchestrator.plans import LoadedPlan, load_plan
+from orchestrator.plans import LoadedPlan, check_variables, load_plan
 from orchestrator.settings import Settings, load_settings
 
 BY_SIGNAL = "interrupted by the person or process that ran it"
@@ -172,6 +172,7 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report
             return Report(view=view, document=report_document(view, result_url=links))
     if batch.cancel_asked_at is not None:
         teller.note(f"batch {batch.batch_id} was cancelled ({batch.cancel_reason}): it is only torn down")
+    check_variables(view.plan, os.environ)
     if batch.speed != 1:
         check_time_scale(settings, agent_url=view.plan.agent.url)
     assignment = Assignment(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.plans.document import plan_document, plan_from_document
     from orchestrator.plans.estimation import Estimate, PlannedRun, estimate, expand
     from orchestrator.plans.loading import LoadedPlan, load_plan, plan_from_text
-    from orchestrator.plans.rendering import RenderedRun, render_run
+    from orchestrator.plans.rendering import RenderedRun, check_variables, render_run
     from orchestrator.plans.rooms import room_seconds
     from orchestrator.plans.schema import json_schema
 
@@ -28,6 +28,7 @@ __all__ = [
     "LoadedPlan",
     "PlannedRun",
     "RenderedRun",
+    "check_variables",
     "estimate",
     "expand",
     "json_schema",
@@ -44,6 +45,7 @@ _HOMES: Final = {
     "LoadedPlan": "loading",
     "PlannedRun": "estimation",
     "RenderedRun": "rendering",
+    "check_variables": "rendering",
     "estimate": "estimation",
     "expand": "estimation",
     "json_schema": "schema",

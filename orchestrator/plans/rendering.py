@@ -33,9 +33,7 @@ def render_run(
 
     InvalidPlan names a listed variable that `environ` lacks, as on a resume from another shell.
     """
-    missing = tuple(name for name in plan.env_names if name not in environ)
-    if missing:
-        raise InvalidPlan(tuple(unset_variable(name) for name in missing))
+    check_variables(plan, environ)
     scope = scope_of(
         run_id=run_id,
         run_index=run_index,
@@ -49,6 +47,13 @@ def render_run(
         publish_data_message=render(scenario.publish_data_message, scope),
         has_data_message=scenario.has_data_message,
     )
+
+
+def check_variables(plan: Plan, environ: Mapping[str, str]) -> None:
+    """InvalidPlan naming every variable that the plan's templates may read and `environ` lacks."""
+    missing = tuple(name for name in plan.env_names if name not in environ)
+    if missing:
+        raise InvalidPlan(tuple(unset_variable(name) for name in missing))
 
 
 def scope_of(
