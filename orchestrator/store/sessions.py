@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, literal, not_, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
@@ -89,14 +90,19 @@ def record_answer(
 ) -> Session:
     """Note what the start made, however late; a condemned session stays condemned, now with its id.
 
-    Returns the row as it is; a condemned row never takes a token.
+    Returns the row as it is; a condemned row never takes a token. Conflict when another row, of any batch, holds that
+    session of the agent.
     """
     values: dict[str, Any] = {"status": SessionStatus.ALIVE.value, "session_id": session_id, "room_url": room_url}
-    connection.execute(
-        update(sessions)
-        .where(sessions.c.nonce == nonce)
-        .values(**values, answered_at=func.coalesce(sessions.c.answered_at, literal(at, UtcTime)), settled=False)
-    )
+    answered = update(sessions).where(sessions.c.nonce == nonce)
+    try:
+        connection.execute(
+            answered.values(
+                **values, answered_at=func.coalesce(sessions.c.answered_at, literal(at, UtcTime)), settled=False
+            )
+        )
+    except IntegrityError:
+        raise Conflict(f"session {session_id} of this agent is already held by another row") from None
     if meeting_token is not None:
         connection.execute(
             update(sessions)

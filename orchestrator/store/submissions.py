@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from orchestrator.domain.errors import Conflict
 from orchestrator.domain.submission import Submission, SubmissionStatus
 from orchestrator.store import sessions
 from orchestrator.store.tables import submissions
@@ -50,12 +52,15 @@ def record_settled(
     cekura_result_id: int | None = None,
     note: str = "",
 ) -> None:
-    """Note what became of a submission; one that certainly did not act gives its sessions back."""
-    connection.execute(
-        update(submissions)
-        .where(submissions.c.submission_id == submission_id)
-        .values(status=status.value, cekura_result_id=cekura_result_id, note=note)
-    )
+    """Note what became of a submission; one that certainly did not act gives its sessions back.
+
+    Conflict when another row, of any batch, holds that result: its runs are that one's.
+    """
+    settled = update(submissions).where(submissions.c.submission_id == submission_id)
+    try:
+        connection.execute(settled.values(status=status.value, cekura_result_id=cekura_result_id, note=note))
+    except IntegrityError:
+        raise Conflict(f"Cekura's result {cekura_result_id} is already held by another row") from None
     if status is SubmissionStatus.REFUSED:
         sessions.detach_submission(connection, submission_id)
 

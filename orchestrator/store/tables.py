@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 WIRE_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f+00:00"
@@ -96,6 +97,9 @@ submissions: Final = Table(
     Column("cekura_result_id", Integer),
     Column("note", Text, nullable=False),
     Index("submissions_of_a_batch", "batch_id"),
+    Index(
+        "result_of_one_submission", "cekura_result_id", unique=True, sqlite_where=text("cekura_result_id IS NOT NULL")
+    ),
 )
 
 sessions: Final = Table(
@@ -138,4 +142,11 @@ sessions: Final = Table(
     Index("sessions_of_a_batch", "batch_id"),
     Index("sessions_to_tear_down", "settled", "teardown_from"),
     Index("sessions_by_room", "room_url"),
+    Index(
+        "session_of_one_row",
+        "agent_address",
+        "session_id",
+        unique=True,
+        sqlite_where=text("session_id IS NOT NULL"),
+    ),
 )

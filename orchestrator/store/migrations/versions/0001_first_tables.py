@@ -61,6 +61,13 @@ def upgrade() -> None:
         sa.Column("note", sa.Text, nullable=False),
     )
     op.create_index("submissions_of_a_batch", "submissions", ["batch_id"])
+    op.create_index(
+        "result_of_one_submission",
+        "submissions",
+        ["cekura_result_id"],
+        unique=True,
+        sqlite_where=sa.text("cekura_result_id IS NOT NULL"),
+    )
     op.create_table(
         "sessions",
         sa.Column("nonce", sa.String(36), primary_key=True),
@@ -101,3 +108,10 @@ def upgrade() -> None:
     op.create_index("sessions_of_a_batch", "sessions", ["batch_id"])
     op.create_index("sessions_to_tear_down", "sessions", ["settled", "teardown_from"])
     op.create_index("sessions_by_room", "sessions", ["room_url"])
+    op.create_index(
+        "session_of_one_row",
+        "sessions",
+        ["agent_address", "session_id"],
+        unique=True,
+        sqlite_where=sa.text("session_id IS NOT NULL"),
+    )
