@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
 
 from orchestrator.domain.batch import Batch, BatchStatus
 from orchestrator.domain.errors import NotFound
@@ -61,6 +61,15 @@ def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason
         .values(cancel_asked_at=at, cancel_reason=reason)
     )
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
+
+
+def going_on(batch_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """The condition on a row that its batch is open and nobody asked to cancel it: it may cause something yet."""
+    return exists().where(
+        batches.c.batch_id == batch_id,
+        batches.c.status == BatchStatus.OPEN.value,
+        batches.c.cancel_asked_at.is_(None),
+    )
 
 
 def record_refusal(connection: Connection, batch_id: str, *, reason: str) -> None:

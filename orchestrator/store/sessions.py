@@ -13,6 +13,7 @@ from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
+from orchestrator.store.batches import going_on
 from orchestrator.store.remnants import note_token_left
 from orchestrator.store.tables import UtcTime, sessions
 
@@ -66,13 +67,14 @@ def _held(now: datetime) -> ColumnElement[bool]:
 
 
 def record_sent(connection: Connection, nonce: str, *, at: datetime) -> bool:
-    """Note that the start call is about to be made; False unless the row is an untouched intent."""
+    """Note that the start call is about to be made; False unless the row is an untouched intent of a batch going on."""
     swapped = connection.execute(
         update(sessions)
         .where(
             sessions.c.nonce == nonce,
             sessions.c.status == SessionStatus.INTENT.value,
             sessions.c.condemned_at.is_(None),
+            going_on(sessions.c.batch_id),
         )
         .values(status=SessionStatus.SENT.value, sent_at=at)
     )

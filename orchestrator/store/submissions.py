@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.submission import Submission, SubmissionStatus
 from orchestrator.store import sessions
+from orchestrator.store.batches import going_on
 from orchestrator.store.tables import submissions
 
 
@@ -35,10 +36,14 @@ def record_intent(connection: Connection, submission: Submission, nonces: Sequen
 
 
 def record_sent(connection: Connection, submission_id: str, *, at: datetime) -> bool:
-    """Take the one permission to POST; False if it was taken before."""
+    """Take the one permission to POST; False if it was taken before, or if the batch is ending."""
     swapped = connection.execute(
         update(submissions)
-        .where(submissions.c.submission_id == submission_id, submissions.c.status == SubmissionStatus.INTENT.value)
+        .where(
+            submissions.c.submission_id == submission_id,
+            submissions.c.status == SubmissionStatus.INTENT.value,
+            going_on(submissions.c.batch_id),
+        )
         .values(status=SubmissionStatus.SENT.value, sent_at=at)
     )
     return swapped.rowcount == 1
