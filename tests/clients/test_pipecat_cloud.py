@@ -119,10 +119,22 @@ async def test_a_missing_key_is_a_setting_to_mend(door):
         await client.stop_session("s-1")
 
 
-async def test_a_session_in_a_room_we_cannot_trust_is_an_unknown_outcome_that_names_it(door):
-    body = {"sessionId": "s-9", "dailyRoom": "https://evil.example/r", "dailyToken": "t"}
-    with pytest.raises(OutcomeUnknown, match="session s-9 was started"):
+@pytest.mark.parametrize("room", ["https://evil.example/r", "", None, 7])
+async def test_a_session_without_a_room_we_can_use_is_an_unknown_outcome_that_names_it(door, room):
+    body = {"sessionId": "s-9", "dailyRoom": room, "dailyToken": "t"}
+    with pytest.raises(OutcomeUnknown, match="session s-9 was started") as unknown:
         await cloud(door, lambda _: httpx.Response(200, json=body)).start_session(REQUEST)
+    assert unknown.value.session_id == "s-9"
+    assert unknown.value.next_step == PUBLIC.lookup_advice
+
+
+@pytest.mark.parametrize(
+    "body", [{"dailyRoom": "https://evil.example/r"}, {"sessionId": "", "dailyRoom": None}, [], None]
+)
+async def test_an_unusable_answer_to_a_start_names_no_session_that_it_does_not(door, body):
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await cloud(door, lambda _: httpx.Response(200, json=body)).start_session(REQUEST)
+    assert unknown.value.session_id is None
 
 
 async def test_short_pages_are_followed_to_the_total(door):

@@ -39,6 +39,13 @@ async def test_what_a_runner_leaves_unclear_is_an_unknown_outcome(world, fault, 
     assert "idle timeout" in unknown.value.next_step
 
 
+async def test_a_runners_session_without_a_room_we_can_use_is_named(door):
+    body = {"sessionId": "s-9", "dailyRoom": "https://evil.example/r", "dailyToken": "t"}
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await runner(door, lambda _: httpx.Response(200, json=body)).start_session(REQUEST)
+    assert unknown.value.session_id == "s-9"
+
+
 async def test_a_wrong_transport_is_refused_with_its_reason(door):
     client = runner(door, lambda _: httpx.Response(400, json={"detail": "Transport daily is disabled"}))
     with pytest.raises(RemoteRejected, match="Transport daily is disabled"):
