@@ -10,7 +10,6 @@ from orchestrator.engine.remotes import Remotes
 from orchestrator.settings import load_settings
 from orchestrator.store.database import Store, open_store
 
-
 CLOSING = {Durable: "close", Remotes: "aclose", Store: "close"}
 
 
