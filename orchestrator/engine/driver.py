@@ -22,6 +22,7 @@ from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.domain.run import CancelAsked, Run, RunStatus
 from orchestrator.domain.session import Session
 from orchestrator.domain.verdict import Outcome
+from orchestrator.engine.departures import Departures
 from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.remotes import Remotes
@@ -178,7 +179,8 @@ class Driver:
             )
             readiness = Readiness(roster=roster, remotes=self._remotes, clock=self._clock, speed=speed)
             await recovery.recover(submitter=submitter, tasks=loops)
-            for loop in (starter, submitter, readiness, watcher):
+            departures = Departures(roster=roster, remotes=self._remotes, clock=self._clock)
+            for loop in (starter, submitter, readiness, watcher, departures):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
             loops.create_task(self._end_early(roster, submitter, refusals), name=f"cancel {roster.batch.batch_id}")
 

@@ -199,6 +199,20 @@ async def test_a_call_without_end_is_ended_at_our_deadline(bench):
     assert any("after submission" in reason for reason in ended.reasons)
 
 
+async def test_a_call_whose_end_no_poll_shows_ends_when_its_tester_has_left(bench):
+    """Polls show that the call runs, and then fail for longer than it lasts."""
+    ended = await bench.run(
+        "poll.error=400@6",
+        scenarios="[{scenario: 101}]",
+        sandbox={"call_seconds": (40.0, 50.0), "presence_lag": 5.0},
+        more="timing: {presence_interval: 15}\ntimeouts: {run: 600, judge: 60}",
+    )
+    ended.assert_clean()
+    statuses = [after.status for _, after in ended.steps]
+    assert statuses[-2:] == [RunStatus.CALL_ENDED, RunStatus.ABANDONED]
+    assert "no verdict came" in ended.reasons[0]
+
+
 async def test_neither_budget_is_exceeded(bench):
     ended = await bench.run(scenarios="[{scenario: 101, repeat: 12}]", concurrency=4, calls=3)
     ended.assert_clean()

@@ -82,7 +82,7 @@ class Bench:
         self, *faults: str, sandbox: dict[str, Any] | None = None, environ=None, runner=None, **plan
     ) -> Ended:
         steps: list[tuple[Run, Run]] = []
-        settings = SandboxSettings(speed=SPEED, faults=faults, call_seconds=(8.0, 16.0), **(sandbox or {}))
+        settings = SandboxSettings(**{"speed": SPEED, "faults": faults, "call_seconds": (8.0, 16.0), **(sandbox or {})})
         async with Sandbox(settings) as box:
             listener = lambda before, after: steps.append((before, after))  # noqa: E731
             url = await runner(box) if callable(runner) else box.url

@@ -1,0 +1,72 @@
+"""Notices that Cekura's tester has left a room, for calls whose end Cekura does not show.
+
+Usually a poll shows `evaluating`, and the session is torn down then. Where that is never seen (polls fail, or the word
+is another), a room that held two and has held fewer for two looks at the domain's presence is a call that is over.
+Presence is up to 15 s old, so one look proves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Final
+
+from orchestrator.clients.daily import DailyClient
+from orchestrator.clock import Clock
+from orchestrator.domain.errors import RemoteError
+from orchestrator.domain.run import Run, RunStatus, TesterLeft
+from orchestrator.engine.remotes import Remotes
+from orchestrator.engine.roster import Roster
+
+BOT_AND_TESTER: Final = 2
+LOOKS: Final = 2
+
+
+class Departures:
+    """Watches the rooms of calls under way, with one request per Daily key and presence interval."""
+
+    def __init__(self, *, roster: Roster, remotes: Remotes, clock: Clock) -> None:
+        self._roster = roster
+        self._remotes = remotes
+        self._clock = clock
+        self._met: set[str] = set()  # sessions whose room was seen to hold bot and tester
+        self._apart: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Look once per presence interval while any run may still be called."""
+        bell = self._roster.bell()
+        while not self._roster.finished:
+            if self._roster.of_status(RunStatus.IN_CALL):
+                await self._look()
+                await self._clock.sleep(self._roster.plan.timing.presence_interval)
+            else:
+                await bell.wait(1.0)
+
+    async def _look(self) -> None:
+        rooms: dict[DailyClient, list[tuple[Run, str, str]]] = {}
+        for run in self._roster.of_status(RunStatus.IN_CALL):
+            session = self._roster.session_of(run)
+            if session is None or not session.room_url:
+                continue
+            try:
+                client = await self._remotes.daily_for(session.room_url)
+            except RemoteError:
+                continue
+            if client is not None:
+                name = self._remotes.address(session.room_url).name
+                rooms.setdefault(client, []).append((run, session.nonce, name))
+        await asyncio.gather(*(self._ask(client, group) for client, group in rooms.items()))
+
+    async def _ask(self, client: DailyClient, group: list[tuple[Run, str, str]]) -> None:
+        try:
+            present = await client.presence_all()
+        except RemoteError:
+            return
+        for run, nonce, name in group:
+            if len(present.get(name, ())) >= BOT_AND_TESTER:
+                self._met.add(nonce)
+                self._apart.pop(nonce, None)
+            elif nonce in self._met:
+                self._apart[nonce] += 1
+                if self._apart[nonce] >= LOOKS:
+                    await self._roster.apply(run.run_id, TesterLeft(at=self._clock.now()))
