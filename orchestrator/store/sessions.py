@@ -92,17 +92,15 @@ def record_answer(
 ) -> Session:
     """Note what the start made, however late; a condemned session stays condemned, now with its id.
 
-    Returns the row as it is; a condemned row never takes a token. Conflict when another row, of any batch, holds that
-    session of the agent.
+    Returns the row as it is: what is None here stays as it was known, and a condemned row never takes a token.
+    Conflict when another row, of any batch, holds that session of the agent.
     """
-    values: dict[str, Any] = {"status": SessionStatus.ALIVE.value, "session_id": session_id, "room_url": room_url}
-    answered = update(sessions).where(sessions.c.nonce == nonce)
+    made = {"session_id": session_id, "room_url": room_url}
+    values: dict[str, Any] = {name: value for name, value in made.items() if value is not None}
+    values["status"] = SessionStatus.ALIVE.value
+    values["answered_at"] = func.coalesce(sessions.c.answered_at, literal(at, UtcTime))
     try:
-        connection.execute(
-            answered.values(
-                **values, answered_at=func.coalesce(sessions.c.answered_at, literal(at, UtcTime)), settled=False
-            )
-        )
+        connection.execute(update(sessions).where(sessions.c.nonce == nonce).values(**values, settled=False))
     except IntegrityError:
         raise Conflict(f"session {session_id} of this agent is already held by another row") from None
     if meeting_token is not None:

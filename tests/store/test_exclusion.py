@@ -49,6 +49,13 @@ async def test_a_row_may_be_told_of_its_session_again(store):
     assert (await store.write(answer("n1", "s-1"))).room_url == "https://cloud.daily.co/a"
 
 
+async def test_an_answer_that_knows_less_takes_nothing_away(store):
+    await store.write(intend(a_session("n1")))
+    await store.write(answer("n1", "s-1"))
+    kept = await store.write(answer("n1", None, room_url=None))
+    assert (kept.session_id, kept.room_url) == ("s-1", "https://cloud.daily.co/a")
+
+
 async def test_two_agents_may_give_the_same_name_to_their_sessions_and_two_rows_may_know_none(store):
     for nonce, address in (("n1", "one"), ("n2", "two"), ("n3", "one"), ("n4", "one")):
         await store.write(intend(a_session(nonce, agent_address=address)))
