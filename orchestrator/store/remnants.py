@@ -8,11 +8,15 @@ it splits a page, and what the disk keeps of blocks it freed, is out of reach.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import Final
 
 from loguru import logger
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.domain.errors import StateUnusable
 
 WIPE_EVERY: Final = 1.0  # seconds between two tries at least: each one waits for the disk twice
 _TOKEN_LEFT: Final = "orchestrator_token_left"  # noqa: S105  a key of `Connection.info`
@@ -46,7 +50,7 @@ class Remnants:
         self._not_before = time.monotonic() + WIPE_EVERY
         try:
             self._owed = not self._checkpoint(patience)
-        except Exception as error:  # noqa: BLE001  it is tried again, and must not end the one thread that writes
+        except (SQLAlchemyError, sqlite3.Error, StateUnusable) as error:  # tried again; it must not end the writer
             logger.debug("remnants of tokens stay for now", error=type(error).__name__)
 
     def _checkpoint(self, patience: float) -> bool:

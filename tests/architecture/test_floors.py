@@ -23,7 +23,7 @@ DOORS = {
     "aiohttp": ("sandbox/",),
     "typer": ("cli/",),
     "rich": ("cli/",),
-    "loguru": ("engine/", "telemetry.py", "plans/rooms.py"),
+    "loguru": ("app/graph.py", "engine/", "telemetry.py", "plans/rooms.py", "store/remnants.py"),
     # The vendors' own clients repeat paid calls or hide refused connections: they are witnesses in tests only.
     "cekura": (),
     "pipecatcloud": (),
