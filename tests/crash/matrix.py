@@ -49,6 +49,7 @@ ROWS = (
     Row(operation="token_create"),
     Row(operation="submit"),
     Row(operation="submit", scene="alike"),
+    Row(operation="submit", scene="brief"),
     Row(operation="poll"),
     Row(operation="poll", scene="queued"),
     Row(operation="session_stop"),
@@ -189,7 +190,7 @@ def random_case(seed):
     """The case of one seed: one to three deaths in any scene, in any weather."""
     dice = Random(f"crash:{seed}")
     kind = dice.choices(KINDS, weights=(3, 1))[0]
-    scene = dice.choice(("few", "few", "alike", "crowd", "frail", "unmarked", "queued"))
+    scene = dice.choice(("few", "few", "brief", "alike", "crowd", "frail", "unmarked", "queued"))
     points = tuple(_random_point(dice, kind, scene) for _ in range(dice.choices((1, 2, 3), weights=(6, 3, 1))[0]))
     chosen = dice.sample(WEATHER, dice.randint(0, 4))
     faults = tuple(f"{name}={dice.randint(1, 3)}@{dice.randint(0, 4)}" for name in chosen)

@@ -18,6 +18,10 @@ retries: {{infrastructure: {retries}}}
 """
 
 
+# Longer than a process takes to come back, so that a restart finds calls that it could still cut short.
+CALL_SECONDS = (60.0, 90.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """`repeats`: how often each scenario is run; `alive`: sessions and calls at once. Durations are life's seconds."""
@@ -45,7 +49,7 @@ class Scene:
 
     def settings(self, *, speed, faults=(), seed=0):
         """The sandbox's settings."""
-        values = {"call_seconds": (8.0, 16.0), "calls_limit": self.alive, **self.sandbox}
+        values = {"call_seconds": CALL_SECONDS, "calls_limit": self.alive, **self.sandbox}
         return SandboxSettings(speed=speed, faults=faults, seed=seed, **values)
 
 
@@ -53,7 +57,7 @@ SCENES = {
     # More runs than sessions at once: there is always something planned, something called, something torn down.
     "few": Scene(),
     # Enough rooms at once for the requests that take many: the domain's presence, the bulk delete.
-    "crowd": Scene(repeats=(1,) * 14, alive=14, sandbox={"call_seconds": (12.0, 12.0)}),
+    "crowd": Scene(repeats=(1,) * 14, alive=14, sandbox={"call_seconds": (60.0, 60.0)}),
     # One scenario many times: each room needs a submission of its own, so several are under way together.
     "alike": Scene(repeats=(8,), alive=8),
     # Session records instead of presence.
@@ -62,6 +66,8 @@ SCENES = {
     "frail": Scene(retries=0, lookup=40),
     # A provider that does not carry the mark: what a lost start made cannot be proven ours.
     "unmarked": Scene(lookup=40, sandbox={"carries_mark": False}),
+    # Calls that are over before a process is back: nobody sees their tester any more.
+    "brief": Scene(sandbox={"call_seconds": (8.0, 16.0)}),
     # Cekura queues what comes on top of two calls.
     "queued": Scene(sandbox={"calls_limit": 2}),
 }
