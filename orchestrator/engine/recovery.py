@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from orchestrator.clock import Clock
+from orchestrator.domain.errors import Conflict
 from orchestrator.domain.run import Run, RunStatus, SessionLost, SessionStarted, StartRefused, StartUnsettled
 from orchestrator.domain.session import Session, SessionStatus
 from orchestrator.domain.submission import Submission, SubmissionStatus
@@ -113,7 +114,10 @@ class Recovery:
         async with self._remotes.adopting:
             found = await self._lookup.find(session, exclusive=self._roster.plan.agent.exclusive)
             if found is not None and found.whole:
-                await self._adopt(session, found)
+                try:
+                    await self._adopt(session, found)
+                except Conflict:
+                    return None  # another row came to hold it in the meantime
             return found
 
     async def _adopt(self, session: Session, found: Found) -> None:

@@ -18,6 +18,7 @@ from loguru import logger
 from orchestrator.clock import Clock
 from orchestrator.domain.budget import CallBudget, plan_starts
 from orchestrator.domain.errors import (
+    Conflict,
     InvalidPlan,
     InvalidSettings,
     OutcomeUnknown,
@@ -44,6 +45,7 @@ REFUSED_LONGEST_WAIT: Final = 15.0
 RUNNER_IDLE_SECONDS: Final = (
     300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
 )
+TAKEN: Final = "its session was taken for one whose start answer was lost, and is stopped as that one"
 UNDER_WAY: Final = (
     RunStatus.STARTED,
     RunStatus.READY,
@@ -274,10 +276,27 @@ class Starter:
             room_url=started.room_url,
             meeting_token=started.meeting_token,
         )
-        await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
+        try:
+            await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
+        except Conflict:
+            await self._taken(run, session, started)
+            return
         if await self._shared(session, started.room_url):
             await self._give_up_shared_room(run, session)
         self._proven = True
+
+    async def _taken(self, run: Run, session: Session, started: StartedSession) -> None:
+        """A lookup took this session for another's lost one, and stops it under that row: the run begins anew."""
+        now = self._clock.now()
+        room_only = partial(
+            session_rows.record_answer,
+            nonce=session.nonce,
+            at=now,
+            session_id=None,
+            room_url=started.room_url,
+            meeting_token=None,
+        )
+        await self._roster.apply(run.run_id, SessionLost(at=now, reason=TAKEN), also=room_only)
 
     async def _shared(self, session: Session, room_url: str) -> bool:
         """True for a room that this start did not make: used before, or with an expiry we did not ask for."""
