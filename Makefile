@@ -45,6 +45,9 @@ floors: install
 bench: install ## what this machine measures: start-up, polls, CPU per run, peak memory
 	$(BIN)/python -m benchmarks
 
+crash: install ## kill a batch at every edge of every request, restart it, and show what is left (SEEDS=50: random)
+	$(BIN)/python -m tests.crash
+
 image-check: install ## install every package afresh, as the Dockerfile does (asks the package index)
 	$(BIN)/pytest -m slow_install tests/acceptance/test_dockerfile.py
 
