@@ -56,12 +56,20 @@ class Reaper:
 
     async def run(self) -> None:
         """Reap until cancelled; each round runs beside the next, so that a slow remote does not hold up the others."""
+        await self._release()
         async with asyncio.TaskGroup() as rounds:
             while True:
                 claimed = await self._claim()
                 if claimed:
                     rounds.create_task(self._round(claimed), name="tear down")
                 await self._clock.sleep(REAP_EVERY / self._speed)
+
+    async def _release(self) -> None:
+        """Take over at once what a dead process had claimed; where that cannot be written, its claims run out."""
+        try:
+            await self._store.write(session_rows.release_claims)
+        except StateUnusable as error:
+            logger.error("teardown waits for the claims of an earlier process", error=str(error))
 
     async def _claim(self) -> list[Session]:
         now = self._clock.now()

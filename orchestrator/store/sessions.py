@@ -175,6 +175,11 @@ def claim_due(connection: Connection, *, now: datetime, until: datetime, most: i
     return [_session(row) for row in claimed]
 
 
+def release_claims(connection: Connection) -> None:
+    """Void every claim: whoever holds the driving lock knows that the reapers who made them are dead."""
+    connection.execute(update(sessions).where(sessions.c.settled.is_(false())).values(teardown_next=None))
+
+
 def record_ends(connection: Connection, nonce: str, *, session_end: End, room_end: End, again_at: datetime) -> Session:
     """Note how the teardown stands; a confirmed end is never taken back. The next try is not before `again_at`."""
     before = get_session(connection, nonce)

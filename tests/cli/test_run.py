@@ -162,7 +162,8 @@ def test_ctrl_c_ends_the_calls_tears_down_and_ends_with_130(shell, play, steps):
     world = sandbox.world()
     assert not world["sessions"]["alive"]
     assert not world["rooms"]["alive"]
-    assert world["requests"]["end_call"] >= 1
+    assert world["requests"]["end_calls"] >= 1
+    assert world["cut_short"] == []
 
 
 def test_ctrl_c_twice_leaves_at_once_and_says_what_finishes(shell, play, steps):

@@ -52,7 +52,8 @@ def test_a_remote_error_says_which_remote_which_operation_and_what_happened(erro
 @pytest.mark.parametrize("error", REMOTE)
 def test_a_remote_error_has_no_place_for_a_body_a_key_or_a_request(error):
     held = set(vars(error(**WHAT)))
-    assert held <= {"remote", "operation", "detail", "status", "next_step", "retry_after", "capacity"}
+    allowed = {"remote", "operation", "detail", "status", "next_step", "retry_after", "capacity", "session_id"}
+    assert held <= allowed
 
 
 @pytest.mark.parametrize("error", REMOTE)

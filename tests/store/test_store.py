@@ -273,3 +273,13 @@ async def test_readiness_is_recorded_with_its_evidence(store):
     await store.write(partial(sessions.record_intent, session=a_session(), most=1))
     row = await store.write(partial(sessions.record_ready, nonce="n1", at=NOW, evidence=Evidence.PRESENCE))
     assert (row.ready_at, row.evidence, row.seen_in_room_at) == (NOW, Evidence.PRESENCE, NOW)
+
+
+async def test_whoever_drives_takes_over_the_claims_of_a_dead_reaper(store):
+    await store.write(partial(sessions.record_intent, session=a_session(), most=1))
+    await store.write(partial(sessions.record_condemned, nonce="n1", at=NOW, reason="done", teardown_from=NOW))
+    claim = partial(sessions.claim_due, now=NOW, until=NOW + timedelta(hours=1), most=10)
+    assert len(await store.write(claim)) == 1
+    assert len(await store.write(claim)) == 0
+    await store.write(sessions.release_claims)
+    assert len(await store.write(claim)) == 1
