@@ -87,6 +87,19 @@ async def play(chosen):
     return await bout.play(cases), chosen.every == 1
 
 
+def command_of(chosen):
+    """What plays the same cases again, anywhere: no paths, and nothing that stands by itself."""
+    given = {"seeds": 0, "first": 0, "every": 1, "speed": SPEED, "limit": LIMIT, "at_once": AT_ONCE}
+    options = [
+        f"--{name.replace('_', '-')} {value:g}"
+        for name, default in given.items()
+        if (value := getattr(chosen, name)) != default
+    ]
+    small = ["--small"] if chosen.small else []
+    only = [f"--only {' '.join(map(str, chosen.only))}"] if chosen.only else []
+    return " ".join(("python -m tests.crash", *small, *options, *only))
+
+
 def main():
     chosen = arguments()
     trials, whole = asyncio.run(play(chosen))
@@ -99,8 +112,8 @@ def main():
         if trial.broken:
             say(f"BROKEN: {trial.case}: {'; '.join(trial.broken)}")
     if chosen.markdown is not None:
-        command = " ".join(("python -m tests.crash", *sys.argv[1:]))
-        chosen.markdown.write_text(markdown(trials, command=command, speed=chosen.speed), encoding="utf-8")
+        page = markdown(trials, command=command_of(chosen), speed=chosen.speed)
+        chosen.markdown.write_text(page, encoding="utf-8")
     missed = whole and bool(states_missing(trials)["runs"])
     return 1 if missed or any(trial.broken for trial in trials) else 0
 
