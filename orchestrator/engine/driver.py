@@ -7,7 +7,7 @@ has an outcome and every teardown is confirmed or bounded. It never raises for t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -41,7 +41,8 @@ LOOK_FOR_CANCEL_EVERY: Final = 0.5
 END_CALL_TRIES: Final = 3
 WRITE_AGAIN: Final = 2.0
 CALLING: Final = frozenset({RunStatus.SUBMITTED, RunStatus.IN_CALL})
-POST_SECONDS: Final = 3.0
+POST_SECONDS: Final = 3.0  # for an answer that is on its way
+SETTLE_SECONDS: Final = 15.0  # for a lost one that is being looked up
 DEFAULT_SESSION_LIMIT: Final = 7200.0  # Pipecat Cloud's default maxSessionDuration
 
 
@@ -202,8 +203,7 @@ class Driver:
             batch = await self._store.read(partial(batch_rows.get_batch, batch_id=roster.batch.batch_id))
             if batch.cancel_asked_at is not None:
                 roster.batch = batch
-                await self._quiet(roster, submitter)
-                await self._end_runs(roster, batch.cancel_reason)
+                await self._cancel(roster, submitter, batch.cancel_reason)
             elif refusals:
                 reason = refusals[0]
                 await self._store.write(partial(batch_rows.record_refusal, batch_id=batch.batch_id, reason=reason))
@@ -211,15 +211,20 @@ class Driver:
             else:
                 await bell.wait(LOOK_FOR_CANCEL_EVERY)
 
-    async def _quiet(self, roster: Roster, submitter: Submitter) -> None:
-        """Begin nothing new, and give a POST under way a moment: a call can be ended only once it has a name."""
-        roster.closing = True
-        until = self._clock.monotonic() + POST_SECONDS
-        while submitter.posting and self._clock.monotonic() < until:
-            await self._clock.sleep(0.05)
+    async def _cancel(self, roster: Roster, submitter: Submitter, reason: str) -> None:
+        """Begin nothing new and end every run; one whose POST is not settled yet gets a moment to be.
 
-    async def _end_runs(self, roster: Roster, reason: str) -> None:
-        unfinished = [run for run in roster.runs.values() if not run.status.final]
+        Its call may be under way, and can be ended only once it has a name; without that it would be cut short.
+        """
+        roster.closing = True
+        await self._end_runs(roster, reason, but=submitter.unsettled())
+        until = self._clock.monotonic() + SETTLE_SECONDS / roster.batch.speed + POST_SECONDS
+        while submitter.unsettled() and self._clock.monotonic() < until:
+            await self._clock.sleep(0.05)
+        await self._end_runs(roster, reason)
+
+    async def _end_runs(self, roster: Roster, reason: str, *, but: Collection[str] = ()) -> None:
+        unfinished = [run for run in roster.runs.values() if not run.status.final and run.run_id not in but]
         await self._end_calls_of(unfinished)
         fact = CancelAsked(at=self._clock.now(), reason=reason)
         await asyncio.gather(*(roster.apply(run.run_id, fact) for run in unfinished))

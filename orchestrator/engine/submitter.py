@@ -64,7 +64,6 @@ class Submitter:
         self._speed = speed
         self._settlement = settlement
         self._refuse = refuse
-        self._posting = 0
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
         self._failures = 0
@@ -80,10 +79,10 @@ class Submitter:
         ahead = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED] + len(self._waiting())
         return ahead > 0 or self._clock.monotonic() < self._hold_until
 
-    @property
-    def posting(self) -> bool:
-        """True while a POST is under way: its calls may be placed, and cannot be ended before they have a name."""
-        return self._posting > 0
+    def unsettled(self) -> set[str]:
+        """The runs whose room was or is being posted, with no word of it yet: their calls may be under way, unnamed."""
+        ready = {run.nonce: run.run_id for run in self._roster.of_status(RunStatus.READY)}
+        return {ready[nonce] for nonce in self._busy if nonce in ready}
 
     async def run(self) -> None:
         """Submit until every run has its outcome."""
@@ -222,13 +221,9 @@ class Submitter:
 
     async def _answer(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
         plan = self._roster.plan
-        self._posting += 1
-        try:
-            return await self._remotes.cekura.submit(
-                cekura_agent_id=plan.cekura_agent_id, mock_tool_names=plan.mock_tool_names, rooms=rooms
-            )
-        finally:
-            self._posting -= 1
+        return await self._remotes.cekura.submit(
+            cekura_agent_id=plan.cekura_agent_id, mock_tool_names=plan.mock_tool_names, rooms=rooms
+        )
 
     def _hold_off(self, error: RemoteError) -> None:
         self._failures += 1
