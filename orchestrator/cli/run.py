@@ -104,7 +104,7 @@ async def drive(assignment: Assignment, teller: Teller) -> Report:
             listener=teller.heard,
             speed=assignment.speed,
         ) as worker:
-            await _check_remotes(assignment, worker)
+            await _check_remotes(assignment, worker, teller)
             await _end_leftovers(worker, teller, but=assignment.batch_id)
             interruption.hold()
             batch_id = await _batch_id(assignment, worker, teller)
@@ -186,12 +186,15 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report
     return await drive(assignment, teller)
 
 
-async def _check_remotes(assignment: Assignment, worker: Worker) -> None:
+async def _check_remotes(assignment: Assignment, worker: Worker, teller: Teller) -> None:
+    """A new batch is not begun against a remote in trouble; one that was begun has sessions to end, and goes on."""
     try:
         await check_remotes(assignment.plan, worker.remotes)
     except RemoteError as error:
-        before = "Nothing was started." if assignment.batch_id is None else "The batch stays as it was left."
-        error.next_step = f"{before} {error.next_step}".rstrip()
+        if assignment.batch_id is not None:
+            teller.note(f"note: {error}; the batch goes on, and asks again")
+            return
+        error.next_step = f"Nothing was started. {error.next_step}".rstrip()
         raise
 
 
