@@ -5,12 +5,13 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.app.batches import cancel_batch, cancel_leftovers, live_view, run_batch, view_batch
+from orchestrator.app.batches import cancel_batch, cancel_leftovers, run_batch, view_batch
 from orchestrator.domain.batch import BatchStatus, ExitCode
 from orchestrator.domain.plan import Evidence
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Teardown
 from orchestrator.sandbox import Sandbox, SandboxSettings
+from tests.support.bench import in_call, until
 
 MIXED = "[{scenario: 101, repeat: 3}, {scenario: 102, repeat: 2}, {scenario: 103}]"
 
@@ -335,14 +336,3 @@ async def test_what_a_dead_process_left_is_found_said_and_torn_down(bench):
     assert [view.batch.batch_id for view in found] == [batch_id]
     assert {run.status for run in found[0].runs} == {RunStatus.IN_CALL}
     assert world["sessions"]["alive"] == world["rooms"]["alive"] == world["cut_short"] == []
-
-
-def in_call(worker, batch_id):
-    view = live_view(worker, batch_id)
-    return sum(run.status is RunStatus.IN_CALL for run in view.runs) if view else 0
-
-
-async def until(condition, seconds=20):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  what is awaited is a picture of many rows
-            await asyncio.sleep(0.02)

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.app.batches import cancel_leftovers, live_view, run_batch, view_batch
+from orchestrator.app.batches import cancel_leftovers, run_batch, view_batch
 from orchestrator.clients import start as start_answers
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.domain.errors import OutcomeUnknown, StateUnusable
 from orchestrator.domain.observation import StartRequest
 from orchestrator.domain.plan import AgentKind
-from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Teardown
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.store.database import Store
+from tests.support.bench import in_call, until
 
 
 async def test_starts_resume_after_submissions_were_refused_for_a_while(bench):
@@ -134,14 +134,3 @@ async def test_a_state_that_cannot_be_written_for_a_while_costs_no_call_twice_an
     assert world["sessions"]["alive"] == world["rooms"]["alive"] == []
     assert world["submitted_twice"] == world["cut_short"] == []
     assert world["starts"] == 3
-
-
-def in_call(worker, batch_id):
-    view = live_view(worker, batch_id)
-    return sum(run.status is RunStatus.IN_CALL for run in view.runs) if view else 0
-
-
-async def until(condition, seconds=20):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  what is awaited is a picture of many rows
-            await asyncio.sleep(0.02)

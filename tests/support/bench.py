@@ -1,13 +1,14 @@
 """One whole batch against the sandbox, in this process: what the rows say afterwards, and what the world says."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.app.batches import BatchView, create_batch, run_batch, view_batch
+from orchestrator.app.batches import BatchView, create_batch, live_view, run_batch, view_batch
 from orchestrator.app.graph import Worker, open_worker
-from orchestrator.domain.run import Run
+from orchestrator.domain.run import Run, RunStatus
 from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.settings import load_settings
@@ -92,3 +93,16 @@ class Bench:
                 await run_batch(worker, batch_id)
                 view = await view_batch(worker.store, batch_id)
             return Ended(view=view, world=box.world(), steps=steps)
+
+
+def in_call(worker: Worker, batch_id: str) -> int:
+    """How many runs of a batch are in their call."""
+    view = live_view(worker, batch_id)
+    return sum(run.status is RunStatus.IN_CALL for run in view.runs) if view else 0
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  what is awaited is a picture of many rows
+            await asyncio.sleep(0.02)
