@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.domain.errors import Conflict, OrchestratorError
+from orchestrator.store.companion import connection_options
 
 Drive = Callable[[str], Awaitable[None]]
 
@@ -52,6 +53,7 @@ class Durable:
             "system_database_url": f"sqlite:///{self._state}",
             "application_version": SCHEMA_ERA,
             "executor_id": EXECUTOR_ID,
+            "db_engine_kwargs": connection_options(self._state),
             "max_executor_threads": EXECUTOR_THREADS,
             "notification_listener_polling_interval_sec": 0.2,
             "log_level": "CRITICAL",
