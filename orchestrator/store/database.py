@@ -81,12 +81,13 @@ def open_store(database_url: str, *, driving: str | None) -> Store:
     path = sqlite_path(database_url)
     _make_folder(path)
     lock = DrivingLock.take(path, command=driving) if driving else None
+    writing = _writing_engine(path)
     try:
-        writing = _writing_engine(path)
         _check(path)
         migrate(writing)
         return Store(path=path, lock=lock, writing=writing, reading=_reading_engine(path))
     except BaseException:
+        writing.dispose()
         if lock is not None:
             lock.release()
         raise
@@ -156,6 +157,7 @@ def _writing_engine(path: Path) -> Engine:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA secure_delete=ON")
         except sqlite3.DatabaseError as error:
+            connection.close()  # the pool has not taken it over yet
             raise _unusable(path, str(error), DAMAGED) from error
 
     @event.listens_for(engine, "begin")
