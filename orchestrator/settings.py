@@ -39,6 +39,7 @@ class Settings(BaseSettings):
         default_factory=dict, validation_alias="ORCHESTRATOR_DAILY_KEYS"
     )
     database_url: str = Field(default=DEFAULT_DATABASE_URL, validation_alias="ORCHESTRATOR_DATABASE_URL")
+    owner: str | None = Field(default=None, validation_alias="ORCHESTRATOR_OWNER")
     log_level: str = Field(default="WARNING", validation_alias="ORCHESTRATOR_LOG_LEVEL")
     data_message_limit: int = Field(default=65_536, ge=1, validation_alias="ORCHESTRATOR_DATA_MESSAGE_LIMIT")
 

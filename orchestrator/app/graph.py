@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import AgentClient, Remotes
 from orchestrator.engine.roster import Listener
 from orchestrator.settings import Settings
-from orchestrator.store.database import Store, open_store
+from orchestrator.store.database import Store, open_store, sqlite_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,11 @@ def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Rem
     )
 
 
+def place_of(settings: Settings) -> str:
+    """Who makes our marks: ORCHESTRATOR_OWNER, else this machine and its state file (one state has one driver)."""
+    return settings.owner or f"{socket.gethostname()}:{sqlite_path(settings.database_url)}"
+
+
 @asynccontextmanager
 async def open_worker(
     settings: Settings, *, command: str, environ: Mapping[str, str], listener: Listener, speed: float = 1.0
@@ -72,6 +78,7 @@ async def open_worker(
             clock=clock,
             environ=environ,
             random=Random(),  # noqa: S311  it spreads polls over time
+            place=place_of(settings),
             listener=listener,
         )
         reaper = Reaper(

@@ -57,6 +57,7 @@ class Driver:
         clock: Clock,
         environ: Mapping[str, str],
         random: Random,
+        place: str,
         listener: Listener,
     ) -> None:
         self._store = store
@@ -64,6 +65,7 @@ class Driver:
         self._clock = clock
         self._environ = environ
         self._random = random
+        self._place = place
         self._listener = listener
         self.rosters: dict[str, Roster] = {}
         self._calls_ended: set[int | None] = set()
@@ -169,6 +171,7 @@ class Driver:
                 remotes=self._remotes,
                 clock=self._clock,
                 environ=self._environ,
+                place=self._place,
                 speed=speed,
                 session_limit=await self._session_limit(roster.plan),
                 on_lost=partial(recovery.look_for, tasks=loops),

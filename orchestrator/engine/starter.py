@@ -7,7 +7,7 @@ Each start is an intent row first. What its answer means is decided by the error
 from __future__ import annotations
 
 import asyncio
-import uuid
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,6 +29,7 @@ from orchestrator.domain.errors import (
     RemoteRejected,
     RemoteUnavailable,
 )
+from orchestrator.domain.mark import RANDOM_BYTES, make_mark
 from orchestrator.domain.observation import StartedSession, StartRequest
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
@@ -72,6 +73,7 @@ class Starter:
         remotes: Remotes,
         clock: Clock,
         environ: Mapping[str, str],
+        place: str,
         speed: float,
         session_limit: float,
         on_lost: Callable[[Session], None],
@@ -82,6 +84,7 @@ class Starter:
         self._remotes = remotes
         self._clock = clock
         self._environ = environ
+        self._place = place
         self._speed = speed
         self._session_limit = session_limit
         self._on_lost = on_lost
@@ -152,7 +155,7 @@ class Starter:
         room_expires_at = now + timedelta(seconds=room_seconds(plan))
         ends_by, ends_at = self._bound(now, room_expires_at)
         return Session(
-            nonce=str(uuid.uuid4()),
+            nonce=make_mark(place=self._place, random=os.urandom(RANDOM_BYTES)),
             batch_id=run.batch_id,
             run_id=run.run_id,
             attempt=run.attempt + 1,
