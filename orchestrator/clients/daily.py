@@ -6,6 +6,7 @@ like a room that is gone, which is why a 404 alone confirms nothing (see `DailyD
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -34,10 +35,14 @@ GONE: Final = frozenset({HTTPStatus.NOT_FOUND.value})
 
 
 class DailyClient:
-    """One Daily key; `domain` is the domain it speaks for once any of its rooms has been seen."""
+    """One Daily key; `domain` is the domain it speaks for once any of its rooms has been seen.
 
-    def __init__(self, http: RemoteHttp, *, label: str, delete_pace: Pace | None = None) -> None:
+    `fingerprint` tells keys apart in records that outlive the process: 32 bits of a hash, of no use to anybody else.
+    """
+
+    def __init__(self, http: RemoteHttp, *, label: str, delete_pace: Pace | None = None, fingerprint: str = "") -> None:
         self.label = label
+        self.fingerprint = fingerprint
         self.domain: str | None = None
         self._http = http
         self._delete_pace = delete_pace
@@ -53,7 +58,9 @@ class DailyClient:
             pace=Pace.for_window(requests=100, seconds=5.0, scale=pace_scale),
             dialect=_dialect(label),
         )
-        return cls(http, label=label, delete_pace=Pace.for_window(requests=50, seconds=30.0, scale=pace_scale))
+        delete_pace = Pace.for_window(requests=50, seconds=30.0, scale=pace_scale)
+        fingerprint = hashlib.sha256(b"Daily " + key.reveal().encode()).hexdigest()[:8]
+        return cls(http, label=label, delete_pace=delete_pace, fingerprint=fingerprint)
 
     def __repr__(self) -> str:
         return f"DailyClient(label={self.label!r}, domain={self.domain!r})"
@@ -244,6 +251,10 @@ class DailyDomains:
     def forget(self, room: RoomAddress) -> None:
         """Drop what is known of a room whose teardown is settled."""
         self._witnesses.pop(room.url, None)
+
+    def of_fingerprint(self, fingerprint: str | None) -> DailyClient | None:
+        """The key that an earlier process noted down as a room's witness; None where it is not at hand any more."""
+        return next((client for client in self.clients if client.fingerprint == fingerprint), None)
 
     async def aclose(self) -> None:
         """Close every client."""

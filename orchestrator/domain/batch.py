@@ -37,7 +37,8 @@ class ExitCode(IntEnum):
 class Batch:
     """One batch; `document` is the validated plan it executes, `speed` divides the plan's durations (sandbox only).
 
-    `refusal` is why the batch ended before it cost anything (a key or a request refused by the first start).
+    `cancel_drains`: it is cancelled, but calls under way may finish. `refusal` is why the batch ended before it cost
+    anything (a key or a request refused by the first start).
     """
 
     batch_id: str
@@ -49,6 +50,7 @@ class Batch:
     speed: float = 1.0
     cancel_asked_at: datetime | None = None
     cancel_reason: str = ""
+    cancel_drains: bool = False
     refusal: str = ""
     outcome: Outcome | None = None
     closed_at: datetime | None = None

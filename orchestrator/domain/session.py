@@ -50,7 +50,8 @@ class End:
 class Session:
     """One attempt of one run. `ends_by`/`ends_at`: what ends the session by itself, and when.
 
-    `condemned_at` is set once and for all; teardown may begin at `teardown_from`.
+    `condemned_at` is set once and for all; teardown may begin at `teardown_from`. `room_seen_by` is the fingerprint of
+    the Daily key that was shown the room while it lived: only that key's 404 means that it is gone.
     """
 
     nonce: str
@@ -79,6 +80,7 @@ class Session:
     teardown_from: datetime | None = None
     session_end: End = End()
     room_end: End = End()
+    room_seen_by: str | None = None
     note: str = ""
 
     @property

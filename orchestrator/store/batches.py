@@ -52,14 +52,19 @@ def list_batches(connection: Connection, *, limit: int, status: BatchStatus | No
     return [_batch(row) for row in connection.execute(query)]
 
 
-def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason: str) -> bool:
-    """Commit the wish to cancel an open batch; False when it is closed. The first wish stays."""
+def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason: str, drains: bool = False) -> bool:
+    """Commit the wish to cancel an open batch; False when it is closed. The first wish stays.
+
+    `drains`: calls under way may finish. A later wish without it takes that leave back, never the other way.
+    """
     open_batch = (batches.c.batch_id == batch_id) & (batches.c.status == BatchStatus.OPEN.value)
     connection.execute(
         update(batches)
         .where(open_batch, batches.c.cancel_asked_at.is_(None))
-        .values(cancel_asked_at=at, cancel_reason=reason)
+        .values(cancel_asked_at=at, cancel_reason=reason, cancel_drains=drains)
     )
+    if not drains:
+        connection.execute(update(batches).where(open_batch).values(cancel_drains=False))
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
 
 
@@ -97,6 +102,7 @@ def _batch(row: Row[Any]) -> Batch:
         speed=row.speed,
         cancel_asked_at=row.cancel_asked_at,
         cancel_reason=row.cancel_reason,
+        cancel_drains=row.cancel_drains,
         refusal=row.refusal,
         outcome=Outcome(row.outcome) if row.outcome else None,
         closed_at=row.closed_at,

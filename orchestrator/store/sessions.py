@@ -199,6 +199,12 @@ def record_ends(connection: Connection, nonce: str, *, session_end: End, room_en
     return get_session(connection, nonce)
 
 
+def record_room_seen(connection: Connection, nonce: str, *, by: str) -> Session:
+    """Note which Daily key was shown the room, before that key deletes it."""
+    connection.execute(update(sessions).where(sessions.c.nonce == nonce).values(room_seen_by=by))
+    return get_session(connection, nonce)
+
+
 def attach_submission(connection: Connection, nonces: Sequence[str], submission_id: str) -> bool:
     """Give sessions to a submission; False (and nothing changed) if one is condemned or was given to another before."""
     attached = connection.execute(
@@ -308,5 +314,6 @@ def _session(row: Row[Any]) -> Session:
         teardown_from=row.teardown_from,
         session_end=End(state=Teardown(row.session_end), how=row.session_end_how, at=row.session_end_at),
         room_end=End(state=Teardown(row.room_end), how=row.room_end_how, at=row.room_end_at),
+        room_seen_by=row.room_seen_by,
         note=row.note,
     )

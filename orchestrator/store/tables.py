@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
@@ -58,6 +59,7 @@ batches: Final = Table(
     Column("speed", Float, nullable=False),
     Column("cancel_asked_at", UtcTime),
     Column("cancel_reason", Text, nullable=False),
+    Column("cancel_drains", Boolean, nullable=False, server_default=false()),
     Column("refusal", Text, nullable=False),
     Column("outcome", String(16)),
     Column("closed_at", UtcTime),
@@ -137,6 +139,7 @@ sessions: Final = Table(
     Column("room_end", String(16), nullable=False),
     Column("room_end_how", Text, nullable=False),
     Column("room_end_at", UtcTime),
+    Column("room_seen_by", String(16)),  # the Daily key that was shown the room: only its 404 means that it is gone
     Column("settled", Boolean, nullable=False),  # both ends confirmed or bounded: nothing left to do
     Column("note", Text, nullable=False),
     Index("sessions_of_a_batch", "batch_id"),
