@@ -16,10 +16,12 @@ from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import Session
+from orchestrator.domain.submission import Submission
 from orchestrator.plans import LoadedPlan, PlannedRun, expand, plan_from_document
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
+from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
 LATEST: Final = "latest"
@@ -35,6 +37,7 @@ class BatchView:
     plan: Plan
     runs: tuple[Run, ...]
     sessions: tuple[Session, ...]
+    submissions: tuple[Submission, ...] = ()
 
     @property
     def totals(self) -> Totals:
@@ -114,12 +117,13 @@ async def resolve_batch_id(store: Store, name: str) -> str:
 
 
 async def view_batch(store: Store, batch_id: str) -> BatchView:
-    """Read one batch with its runs and sessions."""
+    """Read one batch with its runs, sessions and submissions."""
     batch = await store.read(partial(batch_rows.get_batch, batch_id=batch_id))
     plan = plan_from_document(batch.document)
     runs = await store.read(partial(run_rows.list_runs, batch_id=batch_id))
     sessions = await store.read(partial(session_rows.list_sessions, batch_id=batch_id))
-    return BatchView(batch=batch, plan=plan, runs=tuple(runs), sessions=tuple(sessions))
+    submissions = await store.read(partial(submission_rows.list_submissions, batch_id=batch_id))
+    return BatchView(batch=batch, plan=plan, runs=tuple(runs), sessions=tuple(sessions), submissions=tuple(submissions))
 
 
 def live_view(worker: Worker, batch_id: str) -> BatchView | None:

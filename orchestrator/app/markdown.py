@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.domain.errors import InvalidSettings
 
 Document = Mapping[str, Any]
+ENDS: Final = ("run", "try", "what", "id", "started", "state", "how it ended, or what ends it", "when")
 
 
 def make_folder(folder: Path) -> None:
@@ -69,15 +71,32 @@ def _phases(phases: Mapping[str, Document]) -> Iterable[Sequence[Any]]:
 
 
 def _teardown(teardown: Document) -> str:
+    """The whole statement: one row for each session and room, whatever became of it."""
     head = (
         f"{teardown['sessions']} sessions and {teardown['rooms']} rooms: {teardown['confirmed']} ends confirmed, "
-        f"{len(teardown['bounded'])} bounded, {len(teardown['left'])} left."
+        f"{len(teardown['bounded'])} bounded, {len(teardown['left'])} left. Times are UTC."
     )
-    named = [("bounded", item) for item in teardown["bounded"]] + [("left", item) for item in teardown["left"]]
-    if not named:
+    if not teardown["items"]:
         return head
-    rows = ((state, item["what"], item["id"] or "", item["run"], item["by"], item["until"]) for state, item in named)
-    return head + "\n\n" + _table(("state", "what", "id", "run", "ended by", "until"), rows)
+    uncertain = [f"- Uncertain, run {_cell(one['run'])}: {_cell(one['reason'])}." for one in teardown["uncertain"]]
+    return "\n\n".join(
+        [head, *(["\n".join(uncertain)] if uncertain else []), _table(ENDS, map(_end, teardown["items"]))]
+    )
+
+
+def _end(item: Document) -> Sequence[Any]:
+    """How it was confirmed and when, or what ends it and until when, with the last trouble."""
+    confirmed = item["state"] == "confirmed"
+    trouble = f"; {item['how']}" if item["how"] and item["how"] != item["by"] else ""
+    how = item["how"] if confirmed else f"{item['by'] or 'no end known'}{trouble}"
+    when = _second(item["at"]) if confirmed else f"until {_second(item['until'])}" if item["until"] else ""
+    begun = _second(item["started_at"])
+    return item["run"], item["attempt"], item["what"], item["id"] or "of unknown name", begun, item["state"], how, when
+
+
+def _second(text: str | None) -> str:
+    """A moment to the second."""
+    return datetime.fromisoformat(text).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00") if text else ""
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

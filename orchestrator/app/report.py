@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from statistics import median
 from typing import Any, Final
 
 from orchestrator.app.batches import BatchView
+from orchestrator.app.statement import moment, teardown_statement
 from orchestrator.domain.batch import ExitCode
 from orchestrator.domain.run import Run, RunStatus
-from orchestrator.domain.session import End, Session, Teardown
+from orchestrator.domain.session import Session
 
 ResultUrl = Callable[[int], str | None]
 EXIT_MEANINGS: Final = {
@@ -42,8 +42,8 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "name": batch.name,
             "status": batch.status.value,
             "outcome": outcome.value if outcome else None,
-            "created_at": _time(batch.created_at),
-            "closed_at": _time(batch.closed_at),
+            "created_at": moment(batch.created_at),
+            "closed_at": moment(batch.closed_at),
             "cancelled": batch.cancel_asked_at is not None,
             "reason": batch.refusal or batch.cancel_reason,
             "exit_code": int(view.exit_code),
@@ -62,7 +62,7 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "pass_rate": totals.pass_rate,
         },
         "runs": [_run(run, _sessions_of(run, view.sessions), result_url) for run in view.runs],
-        "teardown": teardown_statement(view.sessions),
+        "teardown": teardown_statement(view.sessions, view.submissions),
         "phases": phase_seconds(view.runs),
     }
 
@@ -93,7 +93,7 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, 
         "room_url": session.room_url if session else None,
         "evidence": session.evidence.value if session and session.evidence else None,
         "call_seconds": call_seconds(run),
-        "timeline": {status: _time(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
+        "timeline": {status: moment(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
     }
 
 
@@ -101,36 +101,6 @@ def call_seconds(run: Run) -> float | None:
     """How long the run's last call was seen to last; None where it was not seen to begin or to end."""
     begin, end = run.since(RunStatus.IN_CALL), run.since(RunStatus.CALL_ENDED)
     return round((end - begin).total_seconds(), 3) if begin and end and end >= begin else None
-
-
-def teardown_statement(sessions: tuple[Session, ...]) -> dict[str, Any]:
-    """Every session and room we caused: how many are confirmed gone, and each that is not, with what ends it when."""
-    caused = [session for session in sessions if session.exists]
-    ends = [(session, what, end) for session in caused for what, end in _ends(session)]
-    return {
-        "sessions": len(caused),
-        "rooms": sum(1 for session in caused if session.room_url),
-        "confirmed": sum(1 for _, _, end in ends if end.state is Teardown.CONFIRMED),
-        "bounded": [_left(session, what, end) for session, what, end in ends if end.state is Teardown.BOUNDED],
-        "left": [
-            _left(session, what, end) for session, what, end in ends if end.state in {Teardown.OPEN, Teardown.UNKNOWN}
-        ],
-    }
-
-
-def _ends(session: Session) -> list[tuple[str, End]]:
-    return [("session", session.session_end), ("room", session.room_end)]
-
-
-def _left(session: Session, what: str, end: End) -> dict[str, Any]:
-    return {
-        "what": what,
-        "id": session.session_id if what == "session" else session.room_url,
-        "run": session.run_id,
-        "attempt": session.attempt,
-        "by": end.how,
-        "until": _time(end.at),
-    }
 
 
 def phase_seconds(runs: tuple[Run, ...]) -> dict[str, dict[str, float]]:
@@ -146,7 +116,3 @@ def phase_seconds(runs: tuple[Run, ...]) -> dict[str, dict[str, float]]:
             p95 = seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))]
             phases[name] = {"count": len(seconds), "median": round(median(seconds), 3), "p95": round(p95, 3)}
     return phases
-
-
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -69,4 +69,5 @@ def _judge(console: Console, document: Mapping[str, Any], world: Mapping[str, An
         console.print(f"Not as scripted: {line}", soft_wrap=True)
     if not wrong:
         console.print("The demo ended as scripted.")
+        console.print("Nothing is left: every session and room it started is confirmed gone.")
     return 1 if wrong else 0

@@ -16,7 +16,7 @@ from orchestrator.app.batches import cancel_batch, resolve_batch_id
 from orchestrator.app.collection import Leftovers, collect, find_leftovers, planned_teardown, settled_since
 from orchestrator.app.graph import open_worker
 from orchestrator.app.reading import check_undriven, is_driven, open_reader, state_exists
-from orchestrator.app.report import teardown_statement
+from orchestrator.app.statement import teardown_statement
 from orchestrator.cli.console import duration, stderr_console, stdout_console
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import PlainLines

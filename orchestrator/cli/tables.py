@@ -5,7 +5,7 @@ Everything is drawn from the report document, so that `run`, `batches show` and 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
 MOST_ROWS: Final = 50  # a batch of more runs lists only those that did not pass
+MOST_WAYS: Final = 6  # how many ways of confirming an end have a line of their own
 SIGNS: Final = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
 STYLES: Final = {"passed": "green", "failed": "red", "inconclusive": "yellow"}
 
@@ -103,8 +104,8 @@ def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def teardown_lines(teardown: Document) -> list[str]:
-    """How every session and room ended, and each that is not confirmed gone with what ends it, and when."""
-    if not teardown["sessions"]:
+    """How every session and room ended: counted where confirmed, named with what ends it and when where not."""
+    if not teardown["sessions"] and not teardown["items"]:
         return ["Teardown: no session was started, nothing to tear down."]
     ends = teardown["confirmed"] + len(teardown["bounded"]) + len(teardown["left"])
     lines = [
@@ -114,9 +115,38 @@ def teardown_lines(teardown: Document) -> list[str]:
             f"{len(teardown['left'])} left."
         )
     ]
-    lines += [f"  bounded: {_named(item)}" for item in teardown["bounded"]]
-    lines += [f"  LEFT: {_named(item)}" for item in teardown["left"]]
-    return lines
+    lines += _confirmed(teardown["items"])
+    lines += _at_most([f"  bounded: {_named(item)}" for item in teardown["bounded"]])
+    lines += _at_most([f"  LEFT: {_named(item)}" for item in teardown["left"]])
+    lines += _at_most([f"  UNCERTAIN: run {item['run']}: {item['reason']}" for item in teardown["uncertain"]])
+    return [*lines, _conclusion(teardown)]
+
+
+def _confirmed(items: Sequence[Document]) -> list[str]:
+    """One line for each way in which ends were confirmed; rare ways that differ only in their words share one."""
+    ways = Counter((item["what"], item["how"] or "") for item in items if item["state"] == "confirmed")
+    told = ways.most_common(MOST_WAYS)
+    lines = [f"  {counted(count, what)}{', each' if count > 1 else ''}: {how}" for (what, how), count in told]
+    rest = ways.total() - sum(count for _, count in told)
+    return [*lines, f"  {counted(rest, 'end')} more, confirmed in other ways"] if rest else lines
+
+
+def _at_most(lines: list[str]) -> list[str]:
+    if len(lines) <= MOST_ROWS:
+        return lines
+    return [*lines[:MOST_ROWS], f"  ... and {len(lines) - MOST_ROWS} more: `batches show --json` names all"]
+
+
+def _conclusion(teardown: Document) -> str:
+    """Whether anything is left, and when the last of it ends by itself."""
+    named = [*teardown["bounded"], *teardown["left"]]
+    if not named:
+        return "Nothing is left: every session and room is confirmed gone."
+    untils = [item["until"] for item in named]
+    by = f" by {_local(max(untils))}" if all(untils) else ""
+    if teardown["left"]:
+        return f"Something may be left: what is named above ends by itself{by}; `orchestrator gc` ends it sooner."
+    return f"What is bounded above ends by itself{by}; nothing else is left."
 
 
 def counted(count: int, noun: str) -> str:
@@ -125,9 +155,20 @@ def counted(count: int, noun: str) -> str:
 
 
 def _named(item: Document) -> str:
-    until = datetime.fromisoformat(item["until"]) if item["until"] else None
-    when = f", by {local_moment(until)}" if until else ""
-    return f"{item['what']} {item['id'] or 'of unknown name'} (run {item['run']}): {item['by'] or 'no end known'}{when}"
+    """`session ID (run RUN): the last trouble; what ends it, by when`."""
+    who = f"{item['what']} {item['id'] or 'of unknown name'}{_whose(item)}"
+    trouble = f"{item['how'].rstrip('.')}; " if item["how"] and item["how"] != item["by"] else ""
+    verb = "" if item["state"] == "bounded" else "ended at the latest by "
+    when = f", by {_local(item['until'])}" if item["until"] else ""
+    return f"{who}: {trouble}{verb}{item['by'] or 'no end known'}{when}"
+
+
+def _whose(item: Document) -> str:
+    return f" (run {item['run']})" if item.get("run") else ""
+
+
+def _local(text: str) -> str:
+    return local_moment(datetime.fromisoformat(text))
 
 
 def last_line(document: Document) -> str:

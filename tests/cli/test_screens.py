@@ -130,10 +130,15 @@ def test_what_is_not_confirmed_gone_is_named_with_what_ends_it_and_when():
     text = printed(a_view(run, sessions=[session]), width=200)
 
     assert "Teardown: 1 session and 1 room; 0 of 2 ends confirmed, 1 bounded, 1 left." in text
-    assert "LEFT: session session-1 (run b-001): Pipecat Cloud stop_session (HTTP 500)" in text
+    limit = session.ends_at.astimezone()
+    assert (
+        "LEFT: session session-1 (run b-001): Pipecat Cloud stop_session (HTTP 500); ended at the latest by its limit,"
+        f" by {limit:%Y-%m-%d %H:%M:%S}" in text
+    )
     assert (
         f"bounded: room https://acme.daily.co/room-1 (run b-001): it expires, by {until.astimezone():%Y-%m-%d}" in text
     )
+    assert f"what is named above ends by itself by {limit:%Y-%m-%d %H:%M:%S}; `orchestrator gc` ends it sooner" in text
     assert "Exit code 5" in text
 
 
