@@ -72,6 +72,7 @@ async def open_worker(
         closings.callback(store.close)
         remotes = open_remotes(settings, clock=clock, speed=speed)
         closings.push_async_callback(remotes.aclose)
+        condemned = asyncio.Event()
         driver = Driver(
             store=store,
             remotes=remotes,
@@ -80,6 +81,7 @@ async def open_worker(
             random=Random(),  # noqa: S311  it spreads polls over time
             place=place_of(settings),
             listener=listener,
+            condemned=condemned,
         )
         reaper = Reaper(
             store=store,
@@ -88,6 +90,8 @@ async def open_worker(
             speed=speed,
             exclusive=driver.exclusive,
             changed=driver.note,
+            doomed=driver.doomed,
+            hurry=condemned,
         )
         closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
         durable = Durable(state=store.path, drive=driver.drive)

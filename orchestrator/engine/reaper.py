@@ -1,12 +1,15 @@
 """Tears down what is condemned, once a second, whoever condemned it and whether or not its batch is still driven.
 
 Its claim is an `UPDATE ... RETURNING`: a session is worked on by one reaper at a time, and again if that one died.
+While the state cannot be written nothing can be claimed or recorded; then it works from what can be read and
+remembered, and all of it is done once more, and recorded, when the state is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -14,8 +17,8 @@ from typing import Final
 from loguru import logger
 
 from orchestrator.clock import Clock
-from orchestrator.domain.errors import OrchestratorError, StateUnusable
-from orchestrator.domain.session import End, Session, SessionStatus, Teardown
+from orchestrator.domain.errors import OrchestratorError, RemoteError, StateUnusable
+from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
 from orchestrator.engine.lookup import StartLookup
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.teardown import Ends, TeardownCrew
@@ -32,7 +35,11 @@ NEVER_SENT: Final = "its start was never sent"
 
 
 class Reaper:
-    """One per process. `changed` hears every session whose teardown moved; `exclusive` tells a batch's plan setting."""
+    """One per process. `changed` hears every session whose teardown moved; `exclusive` tells a batch's plan setting.
+
+    `hurry` is set by whoever condemned many and cannot wait for the next second. `doomed` shows the sessions that are
+    condemned in memory only, while the state cannot be written.
+    """
 
     def __init__(
         self,
@@ -43,6 +50,8 @@ class Reaper:
         speed: float,
         exclusive: Callable[[str], bool],
         changed: Callable[[Session], None],
+        doomed: Callable[[], Collection[Session]],
+        hurry: asyncio.Event,
     ) -> None:
         self._store = store
         self._remotes = remotes
@@ -50,19 +59,30 @@ class Reaper:
         self._speed = speed
         self._exclusive = exclusive
         self._changed = changed
+        self._doomed = doomed
+        self._hurry = hurry
         self._crew = TeardownCrew(remotes=remotes)
         self._lookup = StartLookup(remotes=remotes, store=store)
         self._tries: dict[str, int] = {}
+        self._unrecorded: dict[str, datetime | None] = {}  # torn down beside the state: when to try again, None: done
 
     async def run(self) -> None:
         """Reap until cancelled; each round runs beside the next, so that a slow remote does not hold up the others."""
         await self._release()
         async with asyncio.TaskGroup() as rounds:
             while True:
-                claimed = await self._claim()
-                if claimed:
-                    rounds.create_task(self._round(claimed), name="tear down")
-                await self._clock.sleep(REAP_EVERY / self._speed)
+                work = await self._work()
+                if work is not None:
+                    rounds.create_task(self._round(work), name="tear down")
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(REAP_EVERY / self._speed):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+        self._hurry.clear()
 
     async def _release(self) -> None:
         """Take over at once what a dead process had claimed; where that cannot be written, its claims run out."""
@@ -71,52 +91,103 @@ class Reaper:
         except StateUnusable as error:
             logger.error("teardown waits for the claims of an earlier process", error=str(error))
 
-    async def _claim(self) -> list[Session]:
+    async def _work(self) -> Awaitable[None] | None:
+        """What there is to do now, ready to be awaited."""
         now = self._clock.now()
         until = now + timedelta(seconds=CLAIM_SECONDS)
         try:
-            return await self._store.write(partial(session_rows.claim_due, now=now, until=until, most=CLAIM_MOST))
-        except StateUnusable as error:
-            logger.error("teardown waits for the state to be writable", error=str(error))
-            return []
+            claimed = await self._store.write(partial(session_rows.claim_due, now=now, until=until, most=CLAIM_MOST))
+        except StateUnusable:
+            unclaimed = await self._unclaimed(now)
+            return self._crew.tear_down(unclaimed, now=now, tell=self._remember) if unclaimed else None
+        self._unrecorded.clear()
+        return self._tear_down(claimed) if claimed else None
 
-    async def _round(self, claimed: Sequence[Session]) -> None:
+    async def _round(self, work: Awaitable[None]) -> None:
         """One round never ends the reaper: what it could not record is claimed again when its claim has run out."""
         try:
-            await self._tear_down(claimed)
-        except OrchestratorError as error:
-            logger.error("a round of teardown could not be recorded", error=str(error))
-        except Exception:  # noqa: BLE001  the supervisor: a defect in one teardown must not stop all others
-            logger.exception("a round of teardown met a defect")
+            await work
+        except* OrchestratorError as errors:
+            logger.error("a round of teardown could not be recorded", error=str(errors.exceptions[0]))
+        except* Exception as defects:  # noqa: BLE001  the supervisor: a defect in one must not stop all others
+            logger.opt(exception=defects).error("a round of teardown met a defect")
 
     async def _tear_down(self, claimed: Sequence[Session]) -> None:
-        known = [session for session in claimed if session.status is SessionStatus.ALIVE]
+        alive = [session for session in claimed if session.status is SessionStatus.ALIVE]
         unanswered = [session for session in claimed if session.status is not SessionStatus.ALIVE]
-        ends = await self._crew.tear_down(known, now=self._clock.now()) if known else []
-        await asyncio.gather(*(self._record(end) for end in ends), *(self._unanswered(one) for one in unanswered))
+        async with asyncio.TaskGroup() as work:
+            for session in unanswered:
+                work.create_task(self._unanswered(session))
+            if alive:
+                witnessed = await asyncio.gather(*(self._witnessed(session) for session in alive))
+                await self._crew.tear_down(witnessed, now=self._clock.now(), tell=self._record)
+
+    async def _witnessed(self, session: Session) -> Session:
+        """Write down which key was shown the room, before that key deletes it: after a crash only its 404 is proof."""
+        if session.room_url is None or session.room_end.state in SETTLED:
+            return session
+        try:
+            client = await self._remotes.daily_for(session.room_url)
+        except RemoteError:
+            return session
+        if client is None or client.fingerprint == session.room_seen_by:
+            return session
+        seen = partial(session_rows.record_room_seen, nonce=session.nonce, by=client.fingerprint)
+        return await self._store.write(seen)
+
+    # --- while the state cannot be written -------------------------------------------------------------------------
+
+    async def _unclaimed(self, now: datetime) -> list[Session]:
+        """What is condemned, by the rows that can still be read and by memory, and was not torn down meanwhile."""
+        try:
+            rows = await self._store.read(partial(session_rows.list_sessions, unsettled=True))
+        except StateUnusable:
+            rows = []
+        condemned = {row.nonce: row for row in rows if row.teardown_from is not None and row.teardown_from <= now}
+        condemned |= {session.nonce: session for session in self._doomed()}
+        return [session for session in condemned.values() if self._due_unclaimed(session, now)]
+
+    def _due_unclaimed(self, session: Session, now: datetime) -> bool:
+        if session.status is not SessionStatus.ALIVE or session.torn_down:
+            return False
+        again_at = self._unrecorded.setdefault(session.nonce, now)
+        if again_at is None or again_at > now:
+            return False
+        self._unrecorded[session.nonce] = now + timedelta(seconds=CLAIM_SECONDS)
+        return True
+
+    async def _remember(self, ends: Ends) -> None:
+        if not ends.whole:
+            return
+        session = replace(ends.session, session_end=ends.session_end, room_end=ends.room_end)
+        self._unrecorded[session.nonce] = None if session.torn_down else self._again_at(session.nonce)
+        self._changed(session)
+
+    # --- recording -------------------------------------------------------------------------------------------------
 
     async def _record(self, ends: Ends) -> None:
         nonce = ends.session.nonce
-        self._tries[nonce] = self._tries.get(nonce, 0) + 1
+        again_at = self._again_at(nonce) if ends.whole else self._clock.now() + timedelta(seconds=CLAIM_SECONDS)
         unit = partial(
             session_rows.record_ends,
             nonce=nonce,
             session_end=ends.session_end,
             room_end=ends.room_end,
-            again_at=self._clock.now() + self._backoff(nonce),
+            again_at=again_at,
         )
         session = await self._store.write(unit)
         if session.torn_down:
             self._tries.pop(nonce, None)
-        else:
+        elif ends.whole:
             logger.info(
                 "teardown goes on", session=nonce, session_end=session.session_end.how, room_end=session.room_end.how
             )
         self._changed(session)
 
-    def _backoff(self, nonce: str) -> timedelta:
+    def _again_at(self, nonce: str) -> datetime:
+        self._tries[nonce] = self._tries.get(nonce, 0) + 1
         seconds = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self._tries[nonce] - 1, 10))
-        return timedelta(seconds=seconds / self._speed)
+        return self._clock.now() + timedelta(seconds=seconds / self._speed)
 
     async def _unanswered(self, session: Session) -> None:
         """A condemned session whose start was never answered: never sent, still under way, or lost."""

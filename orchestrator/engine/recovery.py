@@ -39,7 +39,6 @@ class Recovery:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
-        self._store = store
         self._lookup = StartLookup(remotes=remotes, store=store)
         self._interval = LOOK_AGAIN / speed
 
@@ -49,7 +48,7 @@ class Recovery:
             session = self._roster.session_of(run)
             if session is not None:
                 await self._recover_start(run, session, tasks)
-        submissions = await self._store.read(
+        submissions = await self._roster.read(
             partial(submission_rows.list_submissions, batch_id=self._roster.batch.batch_id)
         )
         for submission in submissions:
@@ -84,7 +83,7 @@ class Recovery:
                 status=SubmissionStatus.REFUSED,
                 note="the process ended before it was sent",
             )
-            await self._store.write(refused)
+            await self._roster.write_unit(refused)
             for session in held:
                 await self._roster.write_session(partial(session_rows.get_session, nonce=session.nonce))
         elif group or submission.status is SubmissionStatus.SENT:

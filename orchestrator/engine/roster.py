@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -18,9 +19,9 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import FINAL, Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
 from orchestrator.domain.session import Session
+from orchestrator.engine.ledger import Ledger
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
-from orchestrator.store.database import Store
 
 T = TypeVar("T")
 CALL_ENDED: Final = "call ended"
@@ -40,20 +41,23 @@ class Roster:
         plan: Plan,
         runs: Iterable[Run],
         sessions: Iterable[Session],
-        store: Store,
+        ledger: Ledger,
         clock: Clock,
         end_call: EndCall,
         listener: Listener,
     ) -> None:
         self.batch = batch
         self.plan = plan
-        self._store = store
+        self._ledger = ledger
         self._clock = clock
         self._end_call = end_call
         self._listener = listener
         self._patience = Patience(retries=plan.infrastructure_retries)
         self._bells: list[asyncio.Event] = []
         self.closing = False  # nothing new is started or submitted any more
+        self.posting: set[str] = set()  # sessions in a POST whose meaning is not known yet: a call may be under way
+        self.doomed: dict[str, Session] = {}  # condemned in memory only, because the state could not be written
+        self._heard: dict[str, Session] = {}  # sessions as an answer named them that could not be written yet
         self.reset(runs=runs, sessions=sessions)
 
     def reset(self, *, runs: Iterable[Run], sessions: Iterable[Session]) -> None:
@@ -108,19 +112,29 @@ class Roster:
             self.sessions[session.nonce] = session
             self.ring()
 
+    def hear(self, session: Session) -> None:
+        """Remember what an answer said of a session, in case it cannot be written for a while."""
+        self._heard[session.nonce] = session
+
+    def doom(self, run: Run, reason: str) -> None:
+        """Condemn the session of a run in memory: the state cannot be written, and the session need not live."""
+        session = self._heard.get(run.nonce or "") or self.session_of(run)
+        if session is not None and session.nonce not in self.doomed:
+            self.doomed[session.nonce] = replace(session, condemned_for=reason)
+
     async def write_session(self, unit: SessionUnit) -> Session:
         """Commit a unit that changes one session row, and take note of it."""
-        session = await self._store.write(unit)
+        session = await self._ledger.write(unit)
         self.put(session)
         return session
 
     async def write_unit(self, unit: Callable[[Any], T]) -> T:
         """Commit a unit whose effect on the batch's rows this roster need not see."""
-        return await self._store.write(unit)
+        return await self._ledger.write(unit)
 
     async def read(self, query: Callable[[Any], T]) -> T:
         """Run a query on the store."""
-        return await self._store.read(query)
+        return await self._ledger.read(query)
 
     async def begin(self, run: Run, session: Session) -> bool:
         """Commit the intent to start a session for `run`, with the budget it takes; False when the budget is full."""
@@ -135,7 +149,7 @@ class Roster:
                 taken = session_rows.record_intent(connection, session, most=most)
                 return taken and _swapped(connection, step.run, believed)
 
-            taken = await self._store.write(unit)
+            taken = await self._ledger.write(unit)
             if taken:
                 self.sessions[session.nonce] = session
                 self._put_run(believed, step.run)
@@ -152,7 +166,7 @@ class Roster:
             if step.end_call:
                 await self._end_call(believed)
             if step.run is not believed or also is not None:
-                session = await self._store.write(partial(self._unit, believed, step, also))
+                session = await self._ledger.write(partial(self._unit, believed, step, also))
                 if session is not None:
                     self.sessions[session.nonce] = session
                 self._put_run(believed, step.run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -271,6 +272,7 @@ class Starter:
 
     async def _answered(self, run: Run, session: Session, started: StartedSession) -> None:
         self._refusals, self._refused_since = 0, None
+        self._roster.hear(_as_started(session, started))
         answer = partial(
             session_rows.record_answer,
             nonce=session.nonce,
@@ -326,6 +328,12 @@ class Starter:
         await self._roster.apply(
             run.run_id, SessionLost(at=self._clock.now(), reason=SHARED_ROOM, retry=False), also=unit
         )
+
+
+def _as_started(session: Session, started: StartedSession) -> Session:
+    """The session as its answer names it, before any row does."""
+    named = replace(session, session_id=started.session_id, room_url=started.room_url)
+    return replace(named, status=SessionStatus.ALIVE)
 
 
 def _refusal(session: Session, reason: str) -> SessionUnit:

@@ -116,7 +116,10 @@ class Submitter:
         return [
             candidate_of(run, session)
             for run, session in ready
-            if session is not None and session.nonce not in self._busy and session.submission_id is None
+            if session is not None
+            and session.submission_id is None
+            and session.nonce not in self._busy
+            and session.nonce not in self._roster.doomed
         ]
 
     def _due(self) -> list[tuple[Candidate, ...]]:
@@ -138,6 +141,7 @@ class Submitter:
                 await self._post(submission, group, rooms)
         finally:
             self._busy.difference_update(candidate.nonce for candidate in group)
+            self._roster.posting.difference_update(candidate.nonce for candidate in group)
             self._roster.ring()
 
     def _intent(self, group: Sequence[Candidate]) -> Submission:
@@ -195,8 +199,12 @@ class Submitter:
         sent = partial(submission_rows.record_sent, submission_id=submission.submission_id, at=sent_at)
         if not await self._roster.write_unit(sent):
             return
+        if any(candidate.nonce in self._roster.doomed for candidate in group):
+            await self._settlement.give_back(submission, group, note="a bot was let go before it could be sent")
+            return
         submission = replace(submission, sent_at=sent_at)
         self._settlement.begin(submission)
+        self._roster.posting.update(candidate.nonce for candidate in group)
         try:
             answer = await self._answer(rooms)
         except (RemoteBusy, RemoteUnavailable) as error:

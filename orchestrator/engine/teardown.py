@@ -2,13 +2,14 @@
 
 Sessions are stopped first, in parallel: they bill. Rooms follow, emptied and deleted in bulk where there are many. What
 cannot be confirmed is tried again until its bound has passed, or named with that bound where nothing can be asked.
+Nothing here waits for the slowest: each end is told when it is known.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +20,7 @@ from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNot
 from orchestrator.domain.observation import Room
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SETTLED, End, Session, Teardown
+from orchestrator.engine.records import Records
 from orchestrator.engine.remotes import Remotes
 
 OPEN: Final = End()
@@ -26,16 +28,22 @@ SHARED: Final = "a room the runner shares between sessions (DAILY_ROOM_URL): not
 EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
 RECORD_APPEARS_WITHIN: Final = timedelta(seconds=60)
 RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle timeout, where the bot passes it on
+STOPS_FIRST: Final = 1.5  # seconds that rooms wait for the stops of their sessions
+ROOMS_PATIENCE: Final = 1.0  # seconds that a session's own end waits to be told together with its room's
 FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """How a session and its room stand after one try."""
+    """How a session and its room stand after one try; not `whole` while the try still works on its room."""
 
     session: Session
     session_end: End
     room_end: End
+    whole: bool = True
+
+
+Tell = Callable[[Ends], Awaitable[None]]
 
 
 class TeardownCrew:
@@ -43,16 +51,19 @@ class TeardownCrew:
 
     def __init__(self, *, remotes: Remotes) -> None:
         self._remotes = remotes
+        self._records: dict[PipecatCloudClient, Records] = {}
 
-    async def tear_down(self, sessions: Sequence[Session], *, now: datetime) -> list[Ends]:
-        """One try for each session and its room."""
-        session_ends = await asyncio.gather(*(self._end_session(session, now) for session in sessions))
-        room_ends = await self._end_rooms(sessions, now)
-        both = [(session, end, room_ends[session.nonce]) for session, end in zip(sessions, session_ends, strict=True)]
-        return [
-            Ends(session=session, session_end=_without_room(session, end, room_end), room_end=room_end)
-            for session, end, room_end in both
-        ]
+    async def tear_down(self, sessions: Sequence[Session], *, now: datetime, tell: Tell) -> None:
+        """One try for each session and its room; `tell` hears of each as soon as it is known.
+
+        Sessions are stopped first, because they bill, all at once; one that hangs holds up no other, and no room.
+        """
+        async with asyncio.TaskGroup() as work:
+            stops = {session.nonce: work.create_task(self._end_session(session, now)) for session in sessions}
+            await asyncio.wait(stops.values(), timeout=STOPS_FIRST)
+            rooms = work.create_task(self._end_rooms(sessions, now))
+            for session in sessions:
+                work.create_task(_told(session, stops[session.nonce], rooms, tell), name=f"end {session.nonce}")
 
     # --- sessions --------------------------------------------------------------------------------------------------
 
@@ -71,9 +82,10 @@ class TeardownCrew:
 
     async def _stop(self, agent: PipecatCloudClient, session: Session, session_id: str, now: datetime) -> End:
         """Stop a session, ask for its record. Both may be repeated; the row was condemned first; the reaper retries."""
+        records = self._records.setdefault(agent, Records(agent))
         try:
             await agent.stop_session(session_id)
-            record = await agent.get_session(session_id)
+            record = await records.get(session_id, begun_at=session.sent_at or session.intended_at)
         except RemoteNotFound:
             return self._unknown_to_the_key(session, session_id, now)
         except OrchestratorError as error:
@@ -116,13 +128,23 @@ class TeardownCrew:
         try:
             client = await self._remotes.daily_for(session.room_url)
             if client is None:
-                return _bounded(session), None
+                return await self._unreached(session, now), None
             shared = await self._shared(client, session)
         except RemoteNotFound:
             return End(state=Teardown.CONFIRMED, how="Daily knows it no longer", at=now), None
         except RemoteError as error:
             return End(how=str(error)), None
         return (End(state=Teardown.BOUNDED, how=SHARED), None) if shared else (OPEN, client)
+
+    async def _unreached(self, session: Session, now: datetime) -> End:
+        """No key is shown the room now; the one that was shown it while it lived may say that it is gone."""
+        witness = self._remotes.daily.of_fingerprint(session.room_seen_by)
+        if witness is not None:
+            try:
+                await witness.get_room(self._remotes.address(session.room_url or "").name)
+            except RemoteNotFound:
+                return End(state=Teardown.CONFIRMED, how="Daily knows it no longer", at=now)
+        return _bounded(session)
 
     async def _shared(self, client: DailyClient, session: Session) -> bool:
         """True for a runner's room that our start did not make: DAILY_ROOM_URL gives every session the same one."""
@@ -169,6 +191,16 @@ class TeardownCrew:
 def made_by(session: Session, room: Room) -> bool:
     """Whether a room is the one a session's start asked for: it expires when we asked, and a shared one does not."""
     return room.expires_at is not None and abs(room.expires_at - session.room_expires_at) <= EXPIRY_TOLERANCE
+
+
+async def _told(session: Session, stop: asyncio.Task[End], rooms: asyncio.Task[dict[str, End]], tell: Tell) -> None:
+    """Tell of a session at once when its room takes long, and again when all of it is known."""
+    end = await stop
+    done, _ = await asyncio.wait({rooms}, timeout=ROOMS_PATIENCE)
+    if not done:
+        await tell(Ends(session=session, session_end=end, room_end=session.room_end, whole=False))
+    room_end = (await rooms)[session.nonce]
+    await tell(Ends(session=session, session_end=_without_room(session, end, room_end), room_end=room_end))
 
 
 def _without_room(session: Session, end: End, room_end: End) -> End:

@@ -1,0 +1,75 @@
+"""The store as the driving of a batch sees it: what cannot be written now waits until it can.
+
+A full disk is no reason to forget an answer that was paid for. So a write that the state refuses is tried again until
+it is taken, and whoever handed it in waits: nothing is begun meanwhile, because an intent is written first. Teardown
+must not wait with it; `unwritable` tells the outage watch that it is on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from loguru import logger
+
+from orchestrator.clock import Clock
+from orchestrator.domain.errors import StateUnusable
+from orchestrator.store.database import Store
+
+T = TypeVar("T")
+TRY_AGAIN: Final = 1.0
+
+
+class Ledger:
+    """One per process. A unit of work may be run more than once, and only its last run stays."""
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._waiting = 0
+        self.unwritable_since: float | None = None  # monotonic seconds
+
+    @property
+    def unwritable(self) -> bool:
+        """True while somebody waits for the state to be writable."""
+        return self.unwritable_since is not None
+
+    async def write(self, unit: Callable[[Any], T]) -> T:
+        """Commit a unit, however long the state cannot be written; what the unit itself raises is raised here."""
+        return await self._insist(partial(self._store.write, unit))
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """Run a query, however long the state cannot be read."""
+        return await self._insist(partial(self._store.read, query))
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        failed = False
+        try:
+            while True:
+                try:
+                    return await work()
+                except StateUnusable as error:
+                    if not failed:
+                        failed = True
+                        self._begin_waiting(error)
+                    await self._clock.sleep(TRY_AGAIN)
+        finally:
+            if failed:
+                self._end_waiting()
+
+    def _begin_waiting(self, error: StateUnusable) -> None:
+        self._waiting += 1
+        if self.unwritable_since is None:
+            self.unwritable_since = self._clock.monotonic()
+            logger.error(
+                "the state cannot be written: nothing new is started or submitted, teardown goes on without it",
+                error=str(error),
+            )
+
+    def _end_waiting(self) -> None:
+        self._waiting -= 1
+        if self._waiting == 0 and self.unwritable_since is not None:
+            seconds = self._clock.monotonic() - self.unwritable_since
+            self.unwritable_since = None
+            logger.warning("the state can be written again: the batch goes on", after_seconds=round(seconds))

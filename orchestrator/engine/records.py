@@ -1,0 +1,54 @@
+"""Asks Pipecat Cloud for the records of stopped sessions: one by one while few are waited for, by list when many are.
+
+A stop is confirmed only by the session's record. Asking for each costs as many requests as the stops themselves; when a
+whole batch is cancelled there is no time for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.observation import SessionRecord
+
+FEW: Final = 5
+GATHER: Final = 0.05  # seconds to wait for others who ask for the same
+CLOCK_SLACK: Final = timedelta(seconds=60)
+
+
+class Records:
+    """The records of one agent's sessions; every request it makes only reads."""
+
+    def __init__(self, agent: PipecatCloudClient) -> None:
+        self._agent = agent
+        self._wanted: dict[str, tuple[datetime, asyncio.Future[SessionRecord | None]]] = {}
+        self._collecting: asyncio.Task[None] | None = None
+
+    async def get(self, session_id: str, *, begun_at: datetime) -> SessionRecord:
+        """The record of a session that was begun at `begun_at`; RemoteNotFound: the key is shown none."""
+        listed: asyncio.Future[SessionRecord | None] = asyncio.get_running_loop().create_future()
+        self._wanted[session_id] = (begun_at, listed)
+        if self._collecting is None:
+            self._collecting = asyncio.create_task(self._collect(), name="collect session records")
+        found = await listed
+        return found if found is not None else await self._agent.get_session(session_id)
+
+    async def _collect(self) -> None:
+        await asyncio.sleep(GATHER)
+        wanted, self._wanted, self._collecting = self._wanted, {}, None
+        found = await self._list(min(at for at, _ in wanted.values())) if len(wanted) > FEW else {}
+        for session_id, (_, listed) in wanted.items():
+            if not listed.done():  # whoever asked may be gone
+                listed.set_result(found.get(session_id))
+
+    async def _list(self, oldest: datetime) -> Mapping[str, SessionRecord]:
+        """By id; nothing where the list cannot be had: then each asks for its own."""
+        try:
+            records = await self._agent.list_sessions(since=oldest - CLOCK_SLACK, active_only=False)
+        except OrchestratorError:
+            return {}
+        return {record.session_id: record for record in records}
