@@ -30,7 +30,7 @@ LONGEST_ID_LIST: Final = 1800  # characters: what proxies take in a URL, less th
 PAGE: Final = 50
 MOST_PAGES: Final = 20
 LONGEST_NAME: Final = 255
-REQUESTS_PER_SECOND: Final = 10.0  # limits exist per plan and are not published; this is our own restraint
+REQUESTS_PER_SECOND: Final = 20.0  # limits exist per plan and are not published: the pace learns them from refusals
 
 KEY_ADVICE: Final = (
     "CEKURA_API_KEY must be an API key of the organisation or project that owns the agent and scenarios."
@@ -66,7 +66,7 @@ class CekuraClient:
             base_url=settings.cekura_api_url,
             headers={"X-CEKURA-API-KEY": settings.cekura_api_key.reveal()},
             clock=clock,
-            pace=Pace(rate=REQUESTS_PER_SECOND * pace_scale, burst=10),
+            pace=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=pace_scale),
             dialect=DIALECT,
         )
         return cls(http, dashboard_url=settings.cekura_dashboard_url, project_id=settings.cekura_project_id)
@@ -142,11 +142,11 @@ class CekuraClient:
 
     async def end_call(self, run_id: int) -> None:
         """End one run's call; may be repeated. RemoteNotFound: it knows no such run. The room stays ours to delete."""
-        await self._http.read("POST", f"{V1}/runs/{run_id:d}/end_call/", operation="end_call")
+        await self._http.read("POST", f"{V1}/runs/{run_id:d}/end_call/", operation="end_call", urgent=True)
 
     async def end_calls(self, result_id: int) -> None:
         """End every call of a result; may be repeated. The rooms stay ours to delete."""
-        await self._http.read("POST", f"{V1}/results/{result_id:d}/end_calls/", operation="end_calls")
+        await self._http.read("POST", f"{V1}/results/{result_id:d}/end_calls/", operation="end_calls", urgent=True)
 
     async def billing(self) -> Billing:
         """Credits left and the plan's ceiling of parallel calls; may be repeated.

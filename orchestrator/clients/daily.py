@@ -113,7 +113,12 @@ class DailyClient:
         was not collected yet, and counts as deleted.
         """
         answer = await self._http.read(
-            "DELETE", f"/rooms/{segment(name)}", operation="delete_room", pace=self._delete_pace, accept=GONE
+            "DELETE",
+            f"/rooms/{segment(name)}",
+            operation="delete_room",
+            pace=self._delete_pace,
+            urgent=True,
+            accept=GONE,
         )
         if answer.status in GONE and not _said_deleted(answer):
             raise answer.error()
@@ -128,7 +133,7 @@ class DailyClient:
         if not names:
             return 0
         body = {"rooms": list(names)}
-        answer = await self._http.read("DELETE", "/batch/rooms", operation="delete_rooms", json=body)
+        answer = await self._http.read("DELETE", "/batch/rooms", operation="delete_rooms", json=body, urgent=True)
         deleted = whole_number(answer.record().get("deleted_count"))
         if deleted is None:
             raise answer.broken("the answer does not say how many rooms were deleted")
@@ -151,7 +156,7 @@ class DailyClient:
         """Put participants out of a room; may be repeated, ids that left already do no harm. It is no ban."""
         for start in range(0, len(participant_ids), IDS_PER_EJECTION):
             body = {"ids": list(participant_ids[start : start + IDS_PER_EJECTION])}
-            await self._http.read("POST", f"/rooms/{segment(name)}/eject", operation="eject", json=body)
+            await self._http.read("POST", f"/rooms/{segment(name)}/eject", operation="eject", json=body, urgent=True)
 
     async def create_meeting_token(
         self,

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
@@ -212,14 +213,17 @@ class RemoteHttp:
         json: Any = None,
         timeout: float = READ_TIMEOUT,  # noqa: ASYNC109  httpx's own timeouts need the number
         pace: Pace | None = None,
+        urgent: bool = False,
         accept: frozenset[int] = frozenset(),
     ) -> Answer:
         """Ask something that may be asked again: a lost answer means nothing, so it is RemoteUnavailable.
 
         `accept`: statuses outside 2xx to hand back instead of raising. `timeout` is in seconds, pacing not counted.
+        `urgent` goes before what waits for the same pace: for calls that end something which costs money.
         """
         request = self._client.build_request(method, self.base_url + path, params=params, json=json)
-        return await self._send(request, self._call(operation, paid=False), timeout, pace, accept)
+        async with self._paced(pace or self._pace, urgent=urgent):
+            return await self._send(request, self._call(operation, paid=False), timeout, accept)
 
     async def act(
         self,
@@ -238,7 +242,8 @@ class RemoteHttp:
         """
         request = self._client.build_request(method, self.base_url + path, json=json)
         call = self._call(operation, paid=True, secrets=secrets)
-        return await self._send(request, call, timeout, pace, frozenset())
+        async with self._paced(pace or self._pace):
+            return await self._send(request, call, timeout, frozenset())
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -249,19 +254,28 @@ class RemoteHttp:
         hidden = self._secrets + secrets
         return Call(remote=self.remote, operation=operation, paid=paid, dialect=self._dialect, secrets=hidden)
 
-    async def _send(
-        self, request: httpx.Request, call: Call, seconds: float, pace: Pace | None, accept: frozenset[int]
-    ) -> Answer:
-        bucket = pace or self._pace
-        if bucket is not None:
-            await bucket.wait(self._clock)
+    @asynccontextmanager
+    async def _paced(self, pace: Pace | None, *, urgent: bool = False) -> AsyncIterator[None]:
+        """Wait for one's turn, and let the pace learn from a refusal.
+
+        A full agent is no reason to ask for other things more slowly. Where a remote does not say which of the two its
+        429 is about, only its Retry-After is heeded.
+        """
+        sent_at = await pace.wait(self._clock, urgent=urgent) if pace is not None else 0.0
+        try:
+            yield
+        except RemoteBusy as error:
+            if pace is not None and error.capacity is False:
+                pace.slow_down(self._clock, sent_at=sent_at)
+            if pace is not None and not error.capacity and error.retry_after:
+                pace.hold(self._clock, error.retry_after)
+            raise
+
+    async def _send(self, request: httpx.Request, call: Call, seconds: float, accept: frozenset[int]) -> Answer:
         answer = await self._exchange(request, call, seconds)
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status in accept:
             return answer
-        error = answer.error()
-        if bucket is not None and isinstance(error, RemoteBusy) and not error.capacity and error.retry_after:
-            bucket.hold(self._clock, error.retry_after)
-        raise error
+        raise answer.error()
 
     async def _exchange(self, request: httpx.Request, call: Call, seconds: float) -> Answer:
         connect = min(self._connect_timeout, seconds)

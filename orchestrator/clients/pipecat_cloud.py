@@ -5,7 +5,7 @@ Source: Pipecat Cloud's REST reference (OpenAPI, August 2026). No idempotency ke
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,7 +25,7 @@ from orchestrator.settings import Settings
 REMOTE: Final = "Pipecat Cloud"
 PAGE: Final = 100
 MOST_PAGES: Final = 100
-READS_PER_SECOND: Final = 10.0  # no limit is published; this is our own restraint
+REQUESTS_PER_SECOND: Final = 20.0  # per key; no limit is published: the pace learns it from refusals
 GONE: Final = frozenset({HTTPStatus.NOT_FOUND.value})
 NEVER_STARTED: Final = frozenset({"ended_before_agent_start", "agent_start_timeout"})  # the SDK's endState words
 AT_CAPACITY: Final = "PCC-AGENT-AT-CAPACITY"
@@ -65,6 +65,22 @@ PRIVATE: Final = replace(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPaces:
+    """How fast each of the two keys may ask, whatever the agent."""
+
+    public: Pace
+    private: Pace
+
+    @classmethod
+    def at(cls, scale: float) -> KeyPaces:
+        """Fresh paces; `scale` hurries them for a sandbox that runs faster than life."""
+        return cls(
+            public=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=scale),
+            private=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=scale),
+        )
+
+
 class PipecatCloudClient:
     """One agent on Pipecat Cloud; without a private key its sessions can be started but neither seen nor stopped."""
 
@@ -81,12 +97,23 @@ class PipecatCloudClient:
             raise InvalidSettings(f"{agent_name!r} cannot be the name of an agent") from None
 
     @classmethod
-    def open(cls, settings: Settings, *, agent_name: str, clock: Clock, pace_scale: float = 1.0) -> PipecatCloudClient:
-        """The client that `settings` describes; keys may be missing until a call needs them."""
-        pace = Pace(rate=READS_PER_SECOND * pace_scale, burst=10)
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        agent_name: str,
+        clock: Clock,
+        pace_scale: float = 1.0,
+        paces: KeyPaces | None = None,
+    ) -> PipecatCloudClient:
+        """The client that `settings` describes; keys may be missing until a call needs them.
+
+        Several agents under the same keys share `paces`.
+        """
+        shared = paces or KeyPaces.at(pace_scale)
         return cls(
-            public=_http(settings, settings.pipecat_public_key, dialect=PUBLIC, clock=clock, pace=None),
-            private=_http(settings, settings.pipecat_private_key, dialect=PRIVATE, clock=clock, pace=pace),
+            public=_http(settings, settings.pipecat_public_key, dialect=PUBLIC, clock=clock, pace=shared.public),
+            private=_http(settings, settings.pipecat_private_key, dialect=PRIVATE, clock=clock, pace=shared.private),
             daily_api_url=settings.daily_api_url,
             agent_name=agent_name,
         )
@@ -150,7 +177,8 @@ class PipecatCloudClient:
         A 404 counts as gone already (what a stop of an ended session answers is documented nowhere: inference), so only
         the session's record confirms the end.
         """
-        await self._keyed().read("DELETE", self._path(session_id), operation="stop_session", accept=GONE)
+        path = self._path(session_id)
+        await self._keyed().read("DELETE", path, operation="stop_session", urgent=True, accept=GONE)
 
     async def get_agent(self) -> AgentRecord:
         """The agent's readiness and size; may be repeated."""
