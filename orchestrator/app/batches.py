@@ -93,10 +93,14 @@ async def cancel_leftovers(worker: Worker, *, but: str | None = None, reason: st
     return left
 
 
-async def cancel_batch(store: Store, batch_id: str, *, clock: Clock, reason: str) -> None:
-    """Commit the wish to cancel; the driver sees it within a second. Conflict when the batch is closed already."""
+async def cancel_batch(store: Store, batch_id: str, *, clock: Clock, reason: str, drains: bool = False) -> None:
+    """Commit the wish to cancel; the driver sees it within a second. Conflict when the batch is closed already.
+
+    `drains`: calls under way may finish.
+    """
     await store.read(partial(batch_rows.get_batch, batch_id=batch_id))
-    if not await store.write(partial(batch_rows.record_cancel, batch_id=batch_id, at=clock.now(), reason=reason)):
+    wish = partial(batch_rows.record_cancel, batch_id=batch_id, at=clock.now(), reason=reason, drains=drains)
+    if not await store.write(wish):
         raise Conflict(f"batch {batch_id} is closed already; there is nothing to cancel")
 
 

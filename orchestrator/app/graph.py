@@ -83,6 +83,7 @@ async def open_worker(
             listener=listener,
             condemned=condemned,
         )
+        closings.push_async_callback(driver.aclose)
         reaper = Reaper(
             store=store,
             remotes=remotes,

@@ -70,11 +70,15 @@ def run(
         float,
         typer.Option(metavar="N", min=0.01, help="Divide all durations by N, for a sandbox with the same --speed."),
     ] = 1.0,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="The first Ctrl-C lets calls under way finish; the second ends them.")
+    ] = False,
     log_level: Logged = None,
 ) -> None:
     """Run one batch to its end: start, submit, watch, tear down, report.
 
-    Ctrl-C once ends the calls and tears everything down; twice leaves at once and says what `gc` will finish.
+    Ctrl-C or SIGTERM ends the calls and tears everything down within 6 seconds, or says what is left for `gc`; once
+    more leaves at once.
     """
     from orchestrator.cli.run import RunOrder
     from orchestrator.cli.run import run as work
@@ -86,6 +90,7 @@ def run(
         time_scale=time_scale,
         as_json=as_json,
         report_dir=report_dir,
+        drain=drain,
     )
     carry_out(lambda: work(order), as_json=as_json, log_level=log_level)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 from orchestrator.app.batches import (
     BatchView,
-    cancel_batch,
     cancel_leftovers,
     create_batch,
     live_view,
@@ -28,15 +28,14 @@ from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import Underway, print_json
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import Look, Teller, teller_for
+from orchestrator.cli.stopping import Stopping
 from orchestrator.cli.tables import counted, print_report
 from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import BatchStatus
-from orchestrator.domain.errors import Conflict, InvalidSettings, OrchestratorError, RemoteError
+from orchestrator.domain.errors import InvalidSettings, OrchestratorError, RemoteError
 from orchestrator.domain.plan import Plan
 from orchestrator.plans import LoadedPlan, check_variables, load_plan
 from orchestrator.settings import Settings, load_settings
-
-BY_SIGNAL = "interrupted by the person or process that ran it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +48,7 @@ class RunOrder:
     time_scale: float
     as_json: bool
     report_dir: Path | None
+    drain: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,7 @@ class Assignment:
     speed: float
     loaded: LoadedPlan | None = None
     batch_id: str | None = None
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ async def run(order: RunOrder) -> int:
 
 
 async def drive(assignment: Assignment, teller: Teller) -> Report:
-    """Check, create (unless it is resumed), drive; Ctrl-C cancels the batch, a second one leaves."""
+    """Check, create (unless it is resumed), drive; signals stop it in steps."""
     for note in check_keys(assignment.plan, assignment.settings):
         teller.note(f"note: {note}")
     looks: list[Look] = []
@@ -109,23 +110,25 @@ async def drive(assignment: Assignment, teller: Teller) -> Report:
             interruption.hold()
             batch_id = await _batch_id(assignment, worker, teller)
             looks.append(partial(live_view, worker, batch_id))
-            await _drive_to_end(worker, batch_id, teller, interruption)
-            view = await view_batch(worker.store, batch_id)
+            stopping = Stopping(worker, batch_id, teller, drain=assignment.drain)
+            left = await _drive_to_end(worker, batch_id, teller, interruption, stopping)
+            view = left or await view_batch(worker.store, batch_id)
             return Report(view=view, document=report_document(view, result_url=worker.remotes.cekura.result_url))
 
 
-async def _drive_to_end(worker: Worker, batch_id: str, teller: Teller, interruption: Interruption) -> None:
-    async def cancel() -> None:
-        teller.note("interrupted: ending calls, tearing down sessions and rooms (once more leaves at once)")
-        try:
-            await cancel_batch(worker.store, batch_id, clock=worker.clock, reason=BY_SIGNAL)
-        except Conflict:
-            return  # it closed in this very moment
+async def _drive_to_end(
+    worker: Worker, batch_id: str, teller: Teller, interruption: Interruption, stopping: Stopping
+) -> BatchView | None:
+    """Drive a batch until it is closed; a view of it as it stands where there was no time for that."""
 
+    async def drive_batch() -> None:
+        await worker.durable.launch()
+        await run_batch(worker, batch_id)
+
+    look = partial(live_view, worker, batch_id)
     try:
-        async with interruption.answering(cancel), teller.following(partial(live_view, worker, batch_id)):
-            await worker.durable.launch()
-            await run_batch(worker, batch_id)
+        async with interruption.answering(*stopping.answers), teller.following(look):
+            return await stopping.follow(asyncio.create_task(drive_batch(), name=f"drive {batch_id}"))
     except OrchestratorError as error:
         raise Underway(error, batch_id=batch_id) from error
 
@@ -152,6 +155,7 @@ def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
         plan=loaded.plan,
         speed=order.time_scale,
         loaded=loaded,
+        drain=order.drain,
     )
 
 
@@ -182,6 +186,7 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report
         plan=view.plan,
         speed=batch.speed,
         batch_id=batch.batch_id,
+        drain=order.drain,
     )
     return await drive(assignment, teller)
 

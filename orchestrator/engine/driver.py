@@ -98,6 +98,10 @@ class Driver:
         for roster in self.rosters.values():
             roster.ring()
 
+    async def aclose(self) -> None:
+        """Ask for nothing more."""
+        await self._calls.settle(0)
+
     async def abandon(self, reason: str) -> None:
         """End every call and doom every session, with no word of it in a state that cannot be written."""
         for roster in self.rosters.values():

@@ -29,13 +29,13 @@ EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
 RECORD_APPEARS_WITHIN: Final = timedelta(seconds=60)
 RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle timeout, where the bot passes it on
 STOPS_FIRST: Final = 1.5  # seconds that rooms wait for the stops of their sessions
-ROOMS_PATIENCE: Final = 1.0  # seconds that a session's own end waits to be told together with its room's
+PATIENCE: Final = 1.0  # seconds that the end of a session and that of its room wait to be told together
 FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """How a session and its room stand after one try; not `whole` while the try still works on its room."""
+    """How a session and its room stand after one try; not `whole` while the try still works on one of them."""
 
     session: Session
     session_end: End
@@ -194,12 +194,14 @@ def made_by(session: Session, room: Room) -> bool:
 
 
 async def _told(session: Session, stop: asyncio.Task[End], rooms: asyncio.Task[dict[str, End]], tell: Tell) -> None:
-    """Tell of a session at once when its room takes long, and again when all of it is known."""
-    end = await stop
-    done, _ = await asyncio.wait({rooms}, timeout=ROOMS_PATIENCE)
-    if not done:
-        await tell(Ends(session=session, session_end=end, room_end=session.room_end, whole=False))
-    room_end = (await rooms)[session.nonce]
+    """Tell of one half at once when the other takes long, and again when all of it is known."""
+    await asyncio.wait({stop, rooms}, return_when=asyncio.FIRST_COMPLETED)
+    _, late = await asyncio.wait({stop, rooms}, timeout=PATIENCE)
+    if late:
+        end = stop.result() if stop.done() else session.session_end
+        room_end = rooms.result()[session.nonce] if rooms.done() else session.room_end
+        await tell(Ends(session=session, session_end=end, room_end=room_end, whole=False))
+    end, room_end = await stop, (await rooms)[session.nonce]
     await tell(Ends(session=session, session_end=_without_room(session, end, room_end), room_end=room_end))
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -202,6 +203,14 @@ def steps():
 class Steps:
     read_until = staticmethod(read_until)
     finish = staticmethod(finish)
+
+    @staticmethod
+    def wait_for(condition):
+        """Wait until `condition` holds of the world."""
+        ends = time.monotonic() + LIMIT
+        while not condition():
+            assert time.monotonic() < ends
+            time.sleep(0.1)
 
     @staticmethod
     def interrupt(child):
