@@ -51,6 +51,7 @@ class PipecatCloudRoutes:
         """Register every path."""
         add = edge.routes_of(self, app)
         add("start", "POST", "/v1/public/{agent}/start", self.start)
+        add("agent_list", "GET", "/v1/agents", self.list_agents)
         for base in ("/v1/agents/{agent}", "/v1/organizations/{org}/services/{agent}"):
             add("agent_get", "GET", base, self.get_agent)
             add("session_list", "GET", f"{base}/sessions", self.list_sessions)
@@ -89,6 +90,10 @@ class PipecatCloudRoutes:
             return self.error(413, "Request body too large")
         refused = _why_start_refused(body)
         return self.error(400, refused) if refused else self._started(agent, body)
+
+    def list_agents(self, asked: Asked) -> Answer:  # noqa: ARG002  every handler has one signature
+        """GET /agents: here any name is an agent, so the list holds those that were started."""
+        return Answer(body={"services": [_listed(name) for name in self._sessions.cloud_agents()]})
 
     def get_agent(self, asked: Asked) -> Answer:
         """GET /agents/{agent}; the SDK's path wraps it in `body`."""
@@ -234,6 +239,11 @@ class RunnerRoutes:
             "eject_at_token_exp": False,
         }
         return {**given, **own}
+
+
+def _listed(agent: str) -> dict[str, Any]:
+    """An entry of the list of agents."""
+    return {"id": f"service-{agent}", "name": agent, "region": "us-west", "deletedAt": None}
 
 
 def _size(body: Any) -> int:

@@ -115,6 +115,10 @@ class Sessions:
             session for session in reversed(self.all.values()) if session.agent == agent and session.kind == "cloud"
         ]
 
+    def cloud_agents(self) -> list[str]:
+        """The agents of Pipecat Cloud that were ever started, by name."""
+        return sorted({session.agent for session in self.all.values() if session.kind == "cloud"})
+
     def active_count(self, agent: str) -> int:
         """How many of an agent's instances are taken."""
         return self._active[f"cloud:{agent}"]

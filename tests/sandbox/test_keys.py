@@ -16,6 +16,7 @@ async def test_only_the_public_key_starts(play, key):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
+        ("GET", "/v1/agents"),
         ("GET", "/v1/agents/bot"),
         ("GET", "/v1/agents/bot/sessions"),
         ("GET", "/v1/agents/bot/sessions/{id}"),

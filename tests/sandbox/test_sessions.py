@@ -49,6 +49,16 @@ async def test_a_start_that_the_provider_would_refuse_is_refused(play, body):
     assert caller.sandbox.world()["rooms"]["created"] == 0
 
 
+async def test_the_agents_that_were_started_are_listed(play):
+    caller = await play()
+    for agent in ("b-bot", "a-bot", "b-bot"):
+        await caller.start(agent=agent)
+
+    listed = (await caller.http.get("/v1/agents", headers=caller.private)).json()
+
+    assert [(one["name"], one["deletedAt"]) for one in listed["services"]] == [("a-bot", None), ("b-bot", None)]
+
+
 async def test_an_unknown_agent_is_not_found(play):
     caller = await play()
 
