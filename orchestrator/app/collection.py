@@ -1,17 +1,30 @@
-"""Collects what earlier processes left: cancels their open batches, drives them to closed, tears sessions down."""
+"""Collects what earlier processes left: cancels their open batches, drives them to closed, tears sessions down.
+
+What no row holds is looked for by its mark, so that a lost state file leaves nothing alive either.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
 
 from orchestrator.app.batches import COLLECTED, BatchView, cancel_leftovers, open_batches, view_batch
-from orchestrator.app.graph import Worker
+from orchestrator.app.eviction import Eviction
+from orchestrator.app.graph import Worker, place_of
+from orchestrator.app.reading import open_reader, state_exists
+from orchestrator.app.strays import Held, StraySearch, Surroundings
+from orchestrator.clients.daily import DailyDomains
+from orchestrator.clients.pipecat_account import PipecatCloudAccount
+from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.clock import SystemClock
+from orchestrator.domain.plan import Plan
 from orchestrator.domain.session import Session, SessionStatus, Teardown
+from orchestrator.settings import Settings
 from orchestrator.store import sessions as session_rows
 from orchestrator.store.database import Store
 
@@ -43,8 +56,81 @@ async def find_leftovers(store: Store) -> Leftovers:
     return Leftovers(batches=tuple(batches), sessions=tuple(one for one in sessions if not one.torn_down))
 
 
+async def look_around(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    plan: Plan | None = None,
+    driven: bool = False,
+) -> Surroundings:
+    """What lives where our keys reach, told apart by the rows of `store` (of the state, where None) and by our mark.
+
+    It needs no key of Cekura's, and none of the others: without a key there is less to see.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as closings:
+
+        def open_agent(name: str) -> PipecatCloudClient:
+            client = PipecatCloudClient.open(settings, agent_name=name, clock=clock)
+            closings.push_async_callback(client.aclose)
+            return client
+
+        daily = DailyDomains.open(settings, clock=clock)
+        closings.push_async_callback(daily.aclose)
+        account = PipecatCloudAccount.open(settings, clock=clock)
+        if account is not None:
+            closings.push_async_callback(account.aclose)
+        place = place_of(settings)
+        search = StraySearch(
+            daily=daily, open_agent=open_agent, account=account, place=place, clock=clock, plan=plan, driven=driven
+        )
+        return await search.look(partial(_held, settings, store))
+
+
+async def _held(settings: Settings, store: Store | None) -> Held:
+    if store is not None:
+        return Held.by(await store.read(session_rows.list_sessions))
+    if not state_exists(settings):
+        return Held()
+    async with open_reader(settings) as reader:
+        return Held.by(await reader.read(session_rows.list_sessions))
+
+
+class Collection:
+    """Ends what `leftovers` names and then every stray; `sessions` and `waiting` tell how that stands meanwhile."""
+
+    def __init__(self, worker: Worker, settings: Settings, *, leftovers: Leftovers, plan: Plan | None) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._leftovers = leftovers
+        self._plan = plan
+        self._eviction: Eviction | None = None
+        self.surroundings: Surroundings | None = None
+
+    async def run(self) -> None:
+        """Returns when nothing is left to tear down. The driving lock is held: nobody else starts anything here."""
+        worker = self._worker
+        if not self._leftovers.nothing:
+            await collect(worker)
+        plan = self._plan
+        self.surroundings = await look_around(self._settings, store=worker.store, plan=plan)
+        self._eviction = Eviction(remotes=worker.remotes, clock=worker.clock, found=self.surroundings, plan=plan)
+        await self._eviction.run()
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """What was left, rows and strays, as it stands now."""
+        strays = self._eviction.sessions if self._eviction is not None else ()
+        return (*await settled_since(self._worker.store, self._leftovers), *strays)
+
+    async def waiting(self) -> list[Session]:
+        """What is not ended yet."""
+        rows = (await find_leftovers(self._worker.store)).sessions
+        strays = self._eviction.sessions if self._eviction is not None else ()
+        return [*rows, *(one for one in strays if not one.torn_down)]
+
+
 async def collect(worker: Worker) -> None:
-    """Cancel every open batch and drive it to closed; returns when no session is left to tear down."""
+    """Cancel every open batch and drive it to closed; returns when no session of a row is left to tear down."""
     left = await cancel_leftovers(worker, reason=COLLECTED)
     await worker.durable.launch()
     await asyncio.gather(*(worker.durable.run(view.batch.batch_id) for view in left))

@@ -186,8 +186,9 @@ def cancel(batch: Batch, *, log_level: Logged = None) -> None:
     carry_out(lambda: work(batch), log_level=log_level)
 
 
-@app.command(epilog="Examples:\n\norchestrator gc --dry-run\n\norchestrator gc")
+@app.command(epilog="Examples:\n\norchestrator gc --dry-run\n\norchestrator gc\n\norchestrator gc plan.yaml")
 def gc(
+    plan: PlanFile = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     deadline: Annotated[
@@ -197,11 +198,15 @@ def gc(
 ) -> None:
     """End what an earlier process left: cancel its batches, stop its sessions, delete its rooms.
 
-    Ends with 0 when everything is confirmed gone or bounded, 5 when something is left, 2 while another process drives.
+    What no row holds, because the state file is lost, is ended where its bot bears our mark. All else is listed and
+    never touched. PLAN names the one agent to look at; if it says `agent.exclusive`, all its sessions are ours.
+
+    Ends with 0 when everything is confirmed gone or bounded, 5 when something is left, 2 while another process drives,
+    3 when there is no state and a remote could not be asked.
     """
     from orchestrator.cli.gc import gc as work
 
-    carry_out(lambda: work(dry_run=dry_run, deadline=deadline), log_level=log_level)
+    carry_out(lambda: work(plan, dry_run=dry_run, deadline=deadline), log_level=log_level)
 
 
 @app.command(epilog="Example:\n\norchestrator probe https://acme.daily.co/room --deadline 20")
