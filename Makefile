@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types floors bench image-check crash properties requirements clean
+.PHONY: help install demo test check format lint types floors bench image-check crash properties weather requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ crash: install ## kill a batch at every edge of every request, restart it, and s
 
 properties: install ## befall a batch with random faults, cancels, deaths and restarts, and count them (EXAMPLES=500)
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/pytest tests/engine/test_properties.py --hypothesis-show-statistics
+
+weather: install ## every fault on every request that goes on for ever: the rows that `make test` leaves out
+	$(BIN)/pytest -m weather --numprocesses 4 tests/engine
 
 image-check: install ## install every package afresh, as the Dockerfile does (asks the package index)
 	$(BIN)/pytest -m slow_install tests/acceptance/test_dockerfile.py

@@ -1,0 +1,112 @@
+"""One strike of every fault on every request a batch makes: how its runs end, in whose words, and that nothing leaks.
+
+What is expected of each row is written from the rules (an answer to a paid call that was lost is looked up and never
+repeated; every other call may be made again), not from what the engine does.
+"""
+
+import pytest
+
+from orchestrator.sandbox.faults import GENERIC, OPERATIONS, SPECIFIC
+from tests.support.ordeal import Ordeal, play, wrongs
+from tests.support.scenes import (
+    BUDGETED,
+    LOST_START,
+    LOST_SUBMISSION,
+    NOTHING_DONE,
+    PLAIN,
+    SCENES,
+    STOPPED,
+    TOGETHER,
+)
+
+OF_RUNNERS = ("start", "room_get", "eject", "room_delete")
+# No batch that lives in one process asks for these.
+NEVER_ASKED = {"runner_status", "room_create", "room_list", "room_update", "result_get", "result_rename", "billing"}
+
+
+def single_strikes():
+    for operation in SCENES:
+        for fault in GENERIC:
+            yield struck_once(operation, fault, runner=False)
+            if operation in OF_RUNNERS:
+                yield struck_once(operation, fault, runner=True)
+
+
+def struck_once(operation, fault, *, runner):
+    """What a single strike means."""
+    scene, told = SCENES[operation], {}
+    if operation in {"start", "submit"} and fault == "refused":
+        told = {"inconclusive": scene.runs, "reason": "HTTP 401"}
+    elif operation in {"start", "submit"} and fault in NOTHING_DONE:
+        told = {"inconclusive": 1, "reason": LOST_START if operation == "start" else LOST_SUBMISSION}
+    return Ordeal(faults=(f"{operation}.{fault}=1",), scene=scene, runner=runner, **told)
+
+
+def strange(fault, *, scene=PLAIN, **told):
+    return Ordeal(faults=(fault,), scene=scene, **told)
+
+
+STRANGE = (
+    strange("start.capacity=1"),
+    strange("start.capacity_pcc=1"),
+    strange("start.capacity=1@1"),
+    strange("start.capacity_pcc=99999", inconclusive=2, reason="The agent is full"),
+    strange("start.capacity=99999", inconclusive=2, reason="Rate limit exceeded"),
+    strange("start.no_public_key=1", inconclusive=2, reason="PIPECAT_CLOUD_API_KEY"),
+    strange("start.refused=1@1", scene=BUDGETED, inconclusive=1, reason="HTTP 401"),
+    strange("start.null=1", runner=True, inconclusive=1, reason=LOST_START),
+    strange("start.plain_error=1", runner=True, inconclusive=1, reason=LOST_START),
+    strange("bot.never_joins=1"),
+    strange("bot.never_joins=99999", inconclusive=2, reason="the bot did not join its room within 120 s"),
+    strange("bot.slow_join=1"),
+    strange("bot.leaves_early=1"),
+    strange("bot.leaves_early=99999", inconclusive=2, reason="The call was lost"),
+    strange("bot.stays_after_stop=1"),
+    strange("submit.field_errors=1", inconclusive=1, reason="HTTP 400"),
+    strange("submit.field_errors=1", scene=TOGETHER),
+    strange("submit.bare_list=1", inconclusive=1, reason="HTTP 400"),
+    strange("submit.detail=1", inconclusive=1, reason="HTTP 400"),
+    strange("submit.detail=99999", scene=TOGETHER, inconclusive=3, reason="HTTP 400"),
+    strange("submit.html_error=1", inconclusive=1, reason="HTTP 400"),
+    strange("submit.no_runs=1", inconclusive=1, reason="holds no run that can be paired with this room"),
+    strange("submit.fewer_runs=1", scene=TOGETHER, inconclusive=1, reason="holds no run that can be paired"),
+    strange("submit.shuffled=1", scene=TOGETHER),
+    strange("submit.unnested=1", scene=TOGETHER),
+    strange("poll.missing_run=1"),
+    strange("poll.unknown_status=1"),
+    strange("poll.server_error=1"),
+    strange("call.fails_evaluation=1", failed=1),
+    strange("call.never_connects=1"),
+    strange("call.never_connects=99999", inconclusive=2, reason="The testing agent could not join the room"),
+    strange("call.times_out=1", inconclusive=1, reason="The call exceeded its duration"),
+    strange("call.tester_crashes=1"),
+    strange("call.tester_crashes=99999", inconclusive=2, reason="The testing agent's pipeline failed"),
+    strange("call.queued_long=1"),
+    strange("rooms_delete.all_or_nothing=1", scene=STOPPED),
+    strange("eject.ignored=1"),
+)
+
+
+@pytest.mark.parametrize("ordeal", list(single_strikes()), ids=str)
+def test_one_strike_is_weathered(ordeal, tmp_path):
+    assert list(wrongs(ordeal, play(ordeal, tmp_path))) == []
+
+
+@pytest.mark.parametrize("ordeal", STRANGE, ids=str)
+def test_what_only_one_remote_does_is_weathered(ordeal, tmp_path):
+    assert list(wrongs(ordeal, play(ordeal, tmp_path))) == []
+
+
+@pytest.mark.parametrize("strikes", [6, 7])
+@pytest.mark.parametrize("fault", ["lost_request", "busy", "error", "html", "truncated", "not_json", "wrong_type"])
+def test_polls_survive_seven_strikes_in_a_row(fault, strikes, tmp_path):
+    """Every poll is one of many: none is counted towards an end. What ends a run is its own deadline, persistently."""
+    ordeal = Ordeal(faults=(f"poll.{fault}={strikes}",), scene=PLAIN)
+    assert list(wrongs(ordeal, play(ordeal, tmp_path))) == []
+
+
+def test_no_fault_is_left_out():
+    """Guards the matrix: a fault that the sandbox learns belongs into it."""
+    assert set(SCENES) | NEVER_ASKED >= set(OPERATIONS) - {"agent_list"}
+    struck = {ordeal.faults[0].partition("=")[0] for ordeal in STRANGE}
+    assert struck >= set(SPECIFIC)

@@ -1,0 +1,47 @@
+"""The batches of the weather matrix, and in which of them each operation is asked for at all."""
+
+from tests.support.ordeal import CANCELLED, Scene, cancelled_in_their_calls
+
+PLAIN = Scene()
+BUDGETED = Scene(runs=3)
+TOGETHER = Scene(runs=3, concurrency=3, different=True, plan="timing: {gather: 15}")
+BY_RECORD = Scene(plan="readiness: {evidence: [record]}")
+LOST = Scene(runs=1, faults=("submit.lost_answer=1",), sandbox={"call_seconds": (60.0, 70.0)})
+OVERDUE = Scene(
+    plan="timeouts: {run: 60}",
+    sandbox={"call_seconds": (300.0, 400.0)},
+    ends="inconclusive",
+    reason="the call had not ended 60 s after submission",
+)
+STOPPED = Scene(
+    runs=6,
+    concurrency=6,
+    sandbox={"call_seconds": (300.0, 400.0)},
+    during=cancelled_in_their_calls,
+    ends="inconclusive",
+    reason=CANCELLED,
+)
+SCENES = {
+    "start": BUDGETED,
+    "submit": BUDGETED,
+    "agent_get": PLAIN,
+    "room_get": PLAIN,
+    "presence": PLAIN,
+    "token_create": PLAIN,
+    "poll": PLAIN,
+    "presence_all": PLAIN,
+    "session_stop": PLAIN,
+    "session_get": PLAIN,
+    "eject": PLAIN,
+    "room_delete": PLAIN,
+    "session_list": BY_RECORD,
+    "result_list": LOST,
+    "end_call": OVERDUE,
+    "end_calls": STOPPED,
+    "rooms_delete": STOPPED,
+}
+# Not done, and done without a usable answer: the first kind leaves nothing to be found.
+NOTHING_DONE = ("lost_request", "error", "html")
+LOST_START = "start answer was lost"
+LOST_SUBMISSION = "Cekura's answer to the submission was lost"
+NEVER_READY = "the bot did not join its room within 120 s"
