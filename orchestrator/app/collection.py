@@ -17,7 +17,8 @@ from orchestrator.app.batches import COLLECTED, BatchView, cancel_leftovers, ope
 from orchestrator.app.eviction import Eviction
 from orchestrator.app.graph import Worker, place_of
 from orchestrator.app.reading import open_reader, state_exists
-from orchestrator.app.strays import Held, StraySearch, Surroundings
+from orchestrator.app.strays import StraySearch
+from orchestrator.app.surroundings import Held, Surroundings
 from orchestrator.clients.daily import DailyDomains
 from orchestrator.clients.pipecat_account import PipecatCloudAccount
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient

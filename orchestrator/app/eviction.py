@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from orchestrator.app.strays import Stray, Surroundings
+from orchestrator.app.surroundings import Stray, Surroundings
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNotFound
@@ -45,8 +45,8 @@ class Eviction:
         self._found = found
         self._plan = plan
         self._crew = TeardownCrew(remotes=remotes)
-        self._rows = {_key(stray): self._row(stray) for stray in found.strays}
-        self._guests = {_key(stray): stray for stray in found.strays if not stray.whole}
+        self._rows = {stray.key: self._row(stray) for stray in found.strays}
+        self._guests = {stray.key: stray for stray in found.strays if not stray.whole}
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -79,7 +79,7 @@ class Eviction:
             try:
                 client = await self._remotes.daily_for(stray.room.url)
                 if client is not None:
-                    await client.eject(stray.room.name, [stray.bot.participant_id])
+                    await client.eject(stray.room.name, stray.bot.participant_ids)
             except RemoteNotFound:
                 pass  # the room is gone, and the bot with it
             except RemoteError as error:
@@ -106,12 +106,12 @@ class Eviction:
         return timedelta(seconds=seconds) if seconds is not None else LONGEST_SESSION
 
     def _row(self, stray: Stray) -> Session:
-        begun = self._begun(stray)
+        begun = stray.since or self._clock.now()
         record = stray.session.record if stray.session is not None else None
         if record is not None:
             self._remotes.recorded.add(record.session_id)  # our key was shown its record
         return Session(
-            nonce=_key(stray),
+            nonce=stray.key,
             batch_id="",
             run_id="",
             attempt=1,
@@ -128,11 +128,6 @@ class Eviction:
             room_end=self._room_end(stray),
         )
 
-    def _begun(self, stray: Stray) -> datetime:
-        created = stray.session.record.created_at if stray.session is not None else None
-        joined = stray.bot.joined_at if stray.bot is not None else None
-        return created or joined or self._clock.now()
-
     def _room_expires_at(self, stray: Stray, begun: datetime) -> datetime:
         if stray.room is not None and stray.room.expires_at is not None:
             return stray.room.expires_at
@@ -144,7 +139,7 @@ class Eviction:
             return End()
         if self._found.all_sessions:
             return End(state=Teardown.BOUNDED, how=NO_SESSION, at=self._clock.now() + RUNNER_IDLE)
-        return End(state=Teardown.BOUNDED, how=UNTOLD_SESSION, at=self._begun(stray) + LONGEST_SESSION)
+        return End(state=Teardown.BOUNDED, how=UNTOLD_SESSION, at=(stray.since or self._clock.now()) + LONGEST_SESSION)
 
     def _room_end(self, stray: Stray) -> End:
         if stray.bot is not None and stray.room is None:
@@ -162,7 +157,3 @@ def _steps(stray: Stray) -> list[str]:
     if stray.room is not None:
         steps.append("empty and delete the room" if stray.whole else "put the bot out of a room that stays")
     return steps
-
-
-def _key(stray: Stray) -> str:
-    return stray.mark or (stray.session.record.session_id if stray.session is not None else "")

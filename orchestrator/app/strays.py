@@ -8,13 +8,26 @@ remote does not grow with what others run there: one presence for each Daily key
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from orchestrator.clients.daily import DailyClient, DailyDomains
+from orchestrator.app.surroundings import (
+    BY_MARK,
+    BY_PLAN,
+    BY_ROW,
+    Bot,
+    Foreign,
+    FoundRoom,
+    Held,
+    SeenRoom,
+    SeenSession,
+    Stray,
+    Surroundings,
+    made_for,
+)
+from orchestrator.clients.daily import DailyDomains
 from orchestrator.clients.pipecat_account import PipecatCloudAccount
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clock import Clock
@@ -22,7 +35,6 @@ from orchestrator.domain.errors import OrchestratorError, RemoteBusy, RemoteErro
 from orchestrator.domain.mark import bears_mark
 from orchestrator.domain.observation import Participant, Room, SessionRecord
 from orchestrator.domain.plan import AgentKind, Plan
-from orchestrator.domain.session import Session
 
 MOST_AGENTS: Final = 50
 MOST_RECORDS: Final = 200  # records of single sessions, asked for to find which of them our bots are
@@ -31,91 +43,7 @@ TRIES: Final = 3
 TRY_AGAIN: Final = 1.0
 JOIN_SLACK: Final = timedelta(seconds=5)  # a bot joins after its session was created, give or take two clocks
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
-
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What the rows hold, and so is no stray; empty where the state is lost."""
-
-    marks: frozenset[str] = frozenset()
-    session_ids: frozenset[str] = frozenset()
-    room_names: frozenset[str] = frozenset()
-
-    @classmethod
-    def by(cls, sessions: Iterable[Session]) -> Held:
-        """What these rows hold."""
-        known = list(sessions)
-        return cls(
-            marks=frozenset(one.nonce for one in known),
-            session_ids=frozenset(one.session_id for one in known if one.session_id),
-            room_names=frozenset(one.room_url.rstrip("/").rsplit("/", 1)[-1] for one in known if one.room_url),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenRoom:
-    """A room with somebody in it, as one Daily key shows it."""
-
-    client: DailyClient
-    name: str
-    present: tuple[Participant, ...]
-
-    @property
-    def since(self) -> datetime | None:
-        """When the first of those present came."""
-        return min((one.joined_at for one in self.present if one.joined_at), default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenSession:
-    """A live session of an agent on Pipecat Cloud."""
-
-    agent: PipecatCloudClient
-    record: SessionRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stray:
-    """Something of ours that no row holds: a bot in a room, the session it is, or a session whose room is not known.
-
-    `mark` is None where the plan's `exclusive` is the proof, `bot` where no room of it is known. `room` is None beside
-    a bot whose room is gone. `whole` is False for a room that may serve others too: only the bot is ours to put out.
-    """
-
-    mark: str | None
-    session: SeenSession | None
-    bot: Participant | None = None
-    room: Room | None = None
-    whole: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRoom:
-    """What became of a question for a room: None inside means that its key knows it no longer."""
-
-    room: Room | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreign:
-    """Something alive that is not provably ours: never touched. `place` is its agent, or the key that shows it."""
-
-    what: str
-    name: str
-    place: str
-    since: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What was found. `unasked`: what could not be looked at, and why. `all_sessions`: every live one was compared."""
-
-    strays: tuple[Stray, ...] = ()
-    foreign: tuple[Foreign, ...] = ()
-    unasked: tuple[str, ...] = ()
-    all_sessions: bool = False
 
 
 @dataclass(kw_only=True)
@@ -133,29 +61,37 @@ class StraySearch:
     clock: Clock
     plan: Plan | None = None
     driven: bool = False
+    _held: Held = field(default_factory=Held)
     _unasked: dict[str, None] = field(default_factory=dict)
 
     async def look(self, held: Callable[[], Awaitable[Held]]) -> Surroundings:
         """Look around. `held` is read after the remotes were asked: a row is older than whatever its start made."""
         rooms, sessions = await asyncio.gather(self._rooms(), self._sessions())
-        known = await held()
-        live = [one for one in sessions if one.record.session_id not in known.session_ids]
-        bots = [
-            (room, bot)
-            for room in rooms
-            for bot in room.present
-            if bears_mark(bot.user_id, place=self.place) and bot.user_id not in known.marks
-        ]
-        named = await self._named(live, [bot for _, bot in bots])
-        marked = [await self._marked(room, bot, named.get(bot.participant_id), known) for room, bot in bots]
+        self._held = await held()
+        live = [one for one in sessions if one.record.session_id not in self._held.session_ids]
+        bots = [bot for room in rooms for bot in self._bots(room)]
+        named = await self._named(live, bots)
+        marked = [await self._marked(bot, named) for bot in {bot.mark: bot for bot in bots}.values()]
         strays = [stray for stray in marked if stray is not None]
-        strays += await self._exclusive(live, strays, rooms, named)
+        strays += await self._unmarked(live, strays, rooms, named)
         return Surroundings(
             strays=tuple(strays),
-            foreign=tuple(self._foreign(rooms, live, strays, known)),
+            foreign=tuple(self._foreign(rooms, live, strays)),
             unasked=tuple(self._unasked),
             all_sessions=self.account is not None and not self._unasked and self.plan is None,
         )
+
+    def _bots(self, room: SeenRoom) -> list[Bot]:
+        """Who bears a mark of this place that no row holds; Cekura's tester, given the same token, bears it too."""
+        marks = dict.fromkeys(one.user_id for one in room.present if self._is_ours(one))
+        return [
+            Bot(mark=mark, room=room, present=tuple(one for one in room.present if one.user_id == mark))
+            for mark in marks
+            if mark is not None and mark not in self._held.marks
+        ]
+
+    def _is_ours(self, participant: Participant) -> bool:
+        return bears_mark(participant.user_id, place=self.place)
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
@@ -220,22 +156,19 @@ class StraySearch:
 
     # --- telling apart ---------------------------------------------------------------------------------------------
 
-    async def _named(self, live: Sequence[SeenSession], bots: Sequence[Participant]) -> dict[str, SeenSession]:
-        """Live sessions by the participant that their record names; the likeliest are asked first."""
-        wanted = {bot.participant_id for bot in bots}
-        ours = [one for one in live if self._is_exclusive(one)]
-        others = sorted(
-            (one for one in live if not self._is_exclusive(one)), key=lambda one: _distance(one.record, bots)
-        )
-        waiting = ours + (others if bots else [])
+    async def _named(self, live: Sequence[SeenSession], bots: Sequence[Bot]) -> dict[str, SeenSession]:
+        """Live sessions by the participants that their records name; the likeliest are asked first."""
+        ours = [one for one in live if self._proof(one)]
+        others = [one for one in live if not self._proof(one)] if bots else []
+        waiting = ours + sorted(others, key=lambda one: _distance(one.record, bots))
         found: dict[str, SeenSession] = {}
         asked = 0
-        while asked < min(len(waiting), MOST_RECORDS) and (asked < len(ours) or not wanted <= found.keys()):
+        while asked < min(len(waiting), MOST_RECORDS) and (asked < len(ours) or not _all_named(bots, found)):
             group = waiting[asked : asked + RECORDS_AT_ONCE]
             asked += len(group)
             for seen, ids in zip(group, await asyncio.gather(*map(self._participants, group)), strict=True):
                 found |= dict.fromkeys(ids, seen)
-        if asked < len(waiting) and not wanted <= found.keys():
+        if asked < len(waiting) and not _all_named(bots, found):
             self._unasked[f"the records of {len(waiting) - asked} live sessions: there are too many"] = None
         return found
 
@@ -248,17 +181,17 @@ class StraySearch:
 
         return await self._ask(f"session {seen.record.session_id}", record) or ()
 
-    async def _marked(self, seen: SeenRoom, bot: Participant, session: SeenSession | None, known: Held) -> Stray | None:
+    async def _marked(self, bot: Bot, named: dict[str, SeenSession]) -> Stray | None:
         """The stray that a marked bot is; None where presence is older than the end of both its room and session."""
-        found = await self._room(seen)
+        found = await self._room(bot.room)
         if found is None:
             return None  # it could not be asked; that is noted, and the next look finds it
-        room = found.room
-        if room is None:
-            return None if session is None else Stray(mark=bot.user_id, session=session, bot=bot)
-        marks = Counter(bears_mark(one.user_id, place=self.place) for one in seen.present)[True]
-        own = marks == 1 and seen.name not in known.room_names and _ends_itself(room)
-        return Stray(mark=bot.user_id, session=session, bot=bot, room=room, whole=own)
+        session = next((named[one] for one in bot.participant_ids if one in named), None)
+        if found.room is None and session is None:
+            return None
+        alone = {one.user_id for one in bot.room.present if self._is_ours(one)} == {bot.mark}
+        whole = found.room is None or (alone and self._is_its_own(found.room, bot))
+        return Stray(proof=BY_MARK, mark=bot.mark, session=session, bot=bot, room=found.room, whole=whole)
 
     async def _room(self, seen: SeenRoom) -> FoundRoom | None:
         """The room as it is now; None, and a note, where it could not be asked."""
@@ -271,61 +204,63 @@ class StraySearch:
 
         return await self._ask(f"room {seen.name}", room)
 
-    async def _exclusive(
+    async def _unmarked(
         self,
         live: Sequence[SeenSession],
         strays: Sequence[Stray],
         rooms: Sequence[SeenRoom],
         named: dict[str, SeenSession],
     ) -> list[Stray]:
-        """The sessions of an agent that nobody else starts; their rooms through the participants they were."""
+        """Live sessions that are ours without a mark; their rooms are those of the participants they were."""
         found = {stray.session.record.session_id for stray in strays if stray.session is not None}
         places = {one.participant_id: (room, one) for room in rooms for one in room.present}
+        where = {seen.record.session_id: places[name] for name, seen in named.items() if name in places}
         return [
-            await self._unmarked(
-                one, next((places[name] for name, seen in named.items() if seen is one and name in places), None)
-            )
+            await self._in_room(one, proof, where.get(one.record.session_id))
             for one in live
-            if self._is_exclusive(one) and one.record.session_id not in found
+            if one.record.session_id not in found and (proof := self._proof(one))
         ]
 
-    async def _unmarked(self, session: SeenSession, where: tuple[SeenRoom, Participant] | None) -> Stray:
-        if where is None:
-            return Stray(mark=None, session=session)
-        seen, bot = where
-        found = await self._room(seen)
-        if found is None:
-            return Stray(mark=None, session=session)
-        whole = found.room is None or _ends_itself(found.room)
-        return Stray(mark=None, session=session, bot=bot, room=found.room, whole=whole)
+    async def _in_room(self, session: SeenSession, proof: str, where: tuple[SeenRoom, Participant] | None) -> Stray:
+        found = await self._room(where[0]) if where is not None else None
+        if where is None or found is None:
+            return Stray(proof=proof, session=session)
+        bot = Bot(mark=session.record.session_id, room=where[0], present=(where[1],))
+        whole = found.room is None or self._is_its_own(found.room, bot)
+        return Stray(proof=proof, session=session, bot=bot, room=found.room, whole=whole)
 
-    def _is_exclusive(self, seen: SeenSession) -> bool:
+    def _is_its_own(self, room: Room, bot: Bot) -> bool:
+        """Whether a room was made for this session; one that a row names was judged by that row already."""
+        return room.name not in self._held.room_names and made_for(room, joined_at=bot.since)
+
+    def _proof(self, seen: SeenSession) -> str:
+        """Why a live session is ours whatever its bot bears; empty where nothing says so."""
         agent = self.plan.agent if self.plan is not None and not self.driven else None
-        return agent is not None and agent.exclusive and seen.agent.agent_name == agent.name
+        if seen.record.session_id in self._held.doubtful_ids:
+            return BY_ROW
+        return BY_PLAN if agent is not None and agent.exclusive and seen.agent.agent_name == agent.name else ""
 
     def _foreign(
-        self, rooms: Sequence[SeenRoom], live: Sequence[SeenSession], strays: Sequence[Stray], known: Held
+        self, rooms: Sequence[SeenRoom], live: Sequence[SeenSession], strays: Sequence[Stray]
     ) -> Iterable[Foreign]:
         sessions = {stray.session.record.session_id for stray in strays if stray.session is not None}
-        ours = {stray.room.name for stray in strays if stray.room is not None} | known.room_names
+        ours = {stray.bot.room.name for stray in strays if stray.bot is not None} | self._held.room_names
         for seen in live:
             if seen.record.session_id not in sessions:
                 place = f"agent {seen.agent.agent_name}"
                 yield Foreign(what="session", name=seen.record.session_id, place=place, since=seen.record.created_at)
         for room in rooms:
-            marked = any(bears_mark(one.user_id, place=self.place) for one in room.present)
-            if room.name not in ours and not marked:
+            if room.name not in ours and not any(map(self._is_ours, room.present)):
                 place = room.client.domain or room.client.label
                 yield Foreign(what="room", name=room.name, place=place, since=room.since)
 
 
-def _ends_itself(room: Room) -> bool:
-    """Every room that a start of ours asked for has an end and ejects; one without serves others (DAILY_ROOM_URL)."""
-    return room.expires_at is not None and room.eject_at_expiry
+def _all_named(bots: Sequence[Bot], named: dict[str, SeenSession]) -> bool:
+    return all(any(one in named for one in bot.participant_ids) for bot in bots)
 
 
-def _distance(record: SessionRecord, bots: Sequence[Participant]) -> timedelta:
+def _distance(record: SessionRecord, bots: Sequence[Bot]) -> timedelta:
     """How long after the session's creation the nearest of the bots came; far for what was created after it."""
     created = record.created_at or NEVER
-    waits = [bot.joined_at + JOIN_SLACK - created for bot in bots if bot.joined_at is not None]
+    waits = [bot.since + JOIN_SLACK - created for bot in bots if bot.since is not None]
     return min((wait for wait in waits if wait >= timedelta(0)), default=timedelta.max)

@@ -18,7 +18,7 @@ from orchestrator.app.collection import Collection, Leftovers, find_leftovers, l
 from orchestrator.app.graph import open_worker, place_of
 from orchestrator.app.reading import check_undriven, is_driven, open_reader, state_exists
 from orchestrator.app.statement import teardown_statement
-from orchestrator.app.strays import Surroundings
+from orchestrator.app.surroundings import Surroundings
 from orchestrator.cli.console import duration, stderr_console, stdout_console
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import PlainLines
@@ -116,11 +116,7 @@ def _conclude(console: Console, sessions: Sequence[Session]) -> int:
     statement = teardown_statement(sessions)
     for line in teardown_lines(statement):
         console.print(line, soft_wrap=True)
-    if statement["left"]:
-        console.print("Not everything is settled: `orchestrator gc` goes on where this ended.", soft_wrap=True)
-        return int(ExitCode.LEFT_BEHIND)
-    console.print("Everything is confirmed gone, or bounded and named.")
-    return int(ExitCode.PASSED)
+    return int(ExitCode.LEFT_BEHIND if statement["left"] else ExitCode.PASSED)
 
 
 def _conclude_nothing(console: Console, settings: Settings, around: Surroundings) -> int:

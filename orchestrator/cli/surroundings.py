@@ -10,14 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.app.eviction import planned_eviction
-from orchestrator.app.strays import Foreign, Stray, Surroundings
+from orchestrator.app.surroundings import Foreign, Surroundings
 from orchestrator.cli.console import duration
 from orchestrator.cli.tables import new_table
 from orchestrator.clock import SystemClock
 
 MOST_FOREIGN: Final = 20
-BY_MARK: Final = "its bot bears our mark"
-BY_PLAN: Final = "the plan says that nobody else starts its agent"
 
 
 def print_surroundings(console: Console, found: Surroundings) -> None:
@@ -39,8 +37,8 @@ def _strays(found: Surroundings, now: datetime) -> Table:
         table.add_row(
             Text(stray.session.record.session_id if stray.session is not None else "not known"),
             Text(stray.room.url if stray.room is not None else "-"),
-            _age(_since(stray), now),
-            BY_MARK if stray.mark is not None else BY_PLAN,
+            _age(stray.since, now),
+            stray.proof,
             to_do,
         )
     return table
@@ -56,11 +54,6 @@ def _foreign(foreign: tuple[Foreign, ...], now: datetime) -> Table:
         table.caption = f"and {len(ordered) - MOST_FOREIGN} more"
         table.caption_justify = "left"
     return table
-
-
-def _since(stray: Stray) -> datetime | None:
-    created = stray.session.record.created_at if stray.session is not None else None
-    return created or (stray.bot.joined_at if stray.bot is not None else None)
 
 
 def _age(since: datetime | None, now: datetime) -> str:

@@ -145,7 +145,7 @@ def _conclusion(teardown: Document) -> str:
     untils = [item["until"] for item in named]
     by = f" by {_local(max(untils))}" if all(untils) else ""
     if teardown["left"]:
-        return f"Something may be left: what is named above ends by itself{by}; `orchestrator gc` ends it sooner."
+        return f"Something may be left: what is named above ends by itself{by}; `orchestrator gc` goes on."
     return f"What is bounded above ends by itself{by}; nothing else is left."
 
 

@@ -306,6 +306,7 @@ def _room(body: Mapping[str, Any]) -> Room | None:
         privacy=text_of(body.get("privacy")),
         expires_at=epoch(config.get("exp")),
         eject_at_expiry=flag(config.get("eject_at_room_exp")) or False,
+        created_at=moment(body.get("created_at")),
     )
 
 

@@ -70,6 +70,7 @@ class Room:
     privacy: str
     expires_at: datetime | None
     eject_at_expiry: bool
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,7 +13,8 @@ import pytest
 from orchestrator.app.collection import Collection, find_leftovers, look_around
 from orchestrator.app.graph import open_remotes, open_worker
 from orchestrator.app.statement import teardown_statement
-from orchestrator.app.strays import Held, StraySearch
+from orchestrator.app.strays import StraySearch
+from orchestrator.app.surroundings import BY_PLAN, Held
 from orchestrator.clients.pipecat_account import PipecatCloudAccount
 from orchestrator.clock import SystemClock
 from orchestrator.domain.mark import RANDOM_BYTES, make_mark
@@ -21,6 +22,7 @@ from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import Teardown
 from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
+from orchestrator.sandbox.attendance import attendance
 from orchestrator.settings import Settings, load_settings
 
 OURS, THEIRS = "team-a", "team-b"
@@ -41,6 +43,7 @@ class Scene:
     settings: Settings
     http: httpx.AsyncClient
     joined: int = 0
+    tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def world(self):
@@ -57,6 +60,7 @@ class Scene:
         path = "/start" if runner else f"/v1/public/{agent}/start"
         answer = await self.http.post(path, json=body, headers=PUBLIC)
         started = answer.raise_for_status().json()
+        self.tokens[started["dailyRoom"]] = started["dailyToken"]
         self.joined += 1
         await self.until_present(self.joined)
         return started["sessionId"], started["dailyRoom"]
@@ -200,7 +204,7 @@ async def test_a_plan_that_shares_its_agent_with_nobody_makes_all_its_sessions_o
 
     assert place.alive() == ({other[0]}, {other[1]})
     assert (statement["sessions"], statement["rooms"], statement["confirmed"]) == (2, 2, 4)
-    assert [stray.mark for stray in around.strays] == [None, None]
+    assert [stray.proof for stray in around.strays] == [BY_PLAN, BY_PLAN]
     assert names(around.foreign) == {room_name(other[1])}  # its agent was not asked for
 
 
@@ -247,6 +251,19 @@ async def test_looking_asks_nothing_for_each_strangers_room(scene):
     assert len(around.strays) == 1
     assert around.strays[0].session is not None
     assert len(around.foreign) == 50
+
+
+async def test_a_tester_that_was_given_the_bots_token_does_not_make_the_room_anothers(scene):
+    place = await scene(idle_timeout=1_000_000.0)
+    _, room = await place.start(a_mark(), runner=True)
+
+    async with attendance(place.sandbox.url, room_url=room, meeting_token=place.tokens[room], user_name="Tester"):
+        await place.until_present(2)
+        around, statement = await place.collect()
+
+    assert len(around.strays) == 1
+    assert (statement["sessions"], statement["confirmed"], statement["left"]) == (1, 1, [])
+    assert place.alive()[1] == set()
 
 
 async def test_what_cannot_be_asked_is_said(scene):

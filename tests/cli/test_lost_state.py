@@ -49,7 +49,7 @@ def test_gc_ends_what_was_lost_with_its_state_and_leaves_a_stranger_alone(shell,
     ended = shell("gc")
 
     assert (shown.code, still_there) == (0, 3)
-    assert shown.out.count("its bot bears our mark") == 2
+    assert shown.out.count("it bears our mark") == 2
     assert "Nothing was touched" in shown.out
     assert ended.code == 0, ended
     assert "Teardown: 2 sessions and 2 rooms; 4 of 4 ends confirmed, 0 bounded, 0 left." in ended.out

@@ -138,7 +138,7 @@ def test_what_is_not_confirmed_gone_is_named_with_what_ends_it_and_when():
     assert (
         f"bounded: room https://acme.daily.co/room-1 (run b-001): it expires, by {until.astimezone():%Y-%m-%d}" in text
     )
-    assert f"what is named above ends by itself by {limit:%Y-%m-%d %H:%M:%S}; `orchestrator gc` ends it sooner" in text
+    assert f"what is named above ends by itself by {limit:%Y-%m-%d %H:%M:%S}; `orchestrator gc` goes on" in text
     assert "Exit code 5" in text
 
 

@@ -47,7 +47,7 @@ def test_gc_ends_what_a_killed_process_left(shell, play, steps):
     assert "no process drives it" in orphan.out
     assert ended.code == 0, ended
     assert "0 bounded, 0 left." in ended.out
-    assert "Everything is confirmed gone" in ended.out
+    assert "Nothing is left: every session and room is confirmed gone." in ended.out
     assert not sandbox.world()["sessions"]["alive"]
     assert not sandbox.world()["rooms"]["alive"]
     assert (again.code, again.out) == (0, "Nothing was left behind.\n")
@@ -139,4 +139,5 @@ def test_gc_ends_with_5_while_something_cannot_be_ended(shell, play, steps):
     assert ended.code == 5, ended
     assert "still ending" in ended.err
     assert "LEFT: session " in ended.out
-    assert "`orchestrator gc` goes on where this ended" in ended.out
+    assert "Something may be left: what is named above ends by itself by 20" in ended.out
+    assert "`orchestrator gc` goes on." in ended.out
