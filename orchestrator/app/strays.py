@@ -97,13 +97,14 @@ class StraySearch:
 
     async def _rooms(self) -> list[SeenRoom]:
         """Every occupied room of every Daily key; two keys of one domain show the same ones."""
+        clients = self.daily.clients
+        shown = await asyncio.gather(*(self._ask(client.label, client.presence_all) for client in clients))
         found: dict[str, SeenRoom] = {}
-        for client in self.daily.clients:
-            for name, present in (await self._ask(client.label, client.presence_all) or {}).items():
+        for client, rooms in zip(clients, shown, strict=True):
+            for name, present in (rooms or {}).items():
                 if present:
-                    found.setdefault(
-                        present[0].participant_id, SeenRoom(client=client, name=name, present=tuple(present))
-                    )
+                    seen = SeenRoom(client=client, name=name, present=tuple(present))
+                    found.setdefault(present[0].participant_id, seen)
         return list(found.values())
 
     async def _sessions(self) -> list[SeenSession]:
