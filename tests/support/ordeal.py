@@ -76,18 +76,18 @@ class Weathered:
     seconds: float
 
 
-def play(ordeal, folder):
-    """Run the batch of an ordeal to its end, in a loop and a time of its own."""
+def play(ordeal, folder, environ=lambda _: {}):
+    """Run the batch of an ordeal to its end, in a loop and a time of its own; `environ` adds to a sandbox's."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_time(runner.get_loop()):
-        return runner.run(_play(ordeal, folder))
+        return runner.run(_play(ordeal, folder, environ))
 
 
-async def _play(ordeal, folder):
+async def _play(ordeal, folder, environ):
     loop, scene, bench = asyncio.get_running_loop(), ordeal.scene, Bench(folder=folder, speed=1.0)
     settings = {"call_seconds": (15.0, 25.0), **scene.sandbox, "faults": (*scene.faults, *ordeal.faults)}
     began = loop.time()
     async with asyncio.timeout(LONGEST), Sandbox(SandboxSettings(**settings)) as box:
-        async with bench.worker(box) as worker:
+        async with bench.worker(box, **environ(box)) as worker:
             stand_still_for_commits(worker, loop)
             batch = await create_batch(worker, plan_from_text(text_of(ordeal, bench, box), name="test"))
             async with asyncio.TaskGroup() as both:
@@ -139,10 +139,10 @@ async def cancelled_in_their_calls(worker, _box, batch_id):
     await cancel_batch(worker.store, batch_id, clock=worker.clock, reason=CANCELLED)
 
 
-async def virtually(condition):
-    """Wait until `condition` holds, looking once a virtual second."""
+async def virtually(condition, every=1.0):
+    """Wait until `condition` holds, looking again every few virtual seconds."""
     while not condition():  # noqa: ASYNC110  what is awaited is a picture of many rows
-        await asyncio.sleep(1)
+        await asyncio.sleep(every)
 
 
 def _all_called(roster):
