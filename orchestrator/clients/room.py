@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.clients.address import is_loopback
 from orchestrator.domain.errors import RemoteProtocolError
 
-ROOM_HOSTS: Final = ".daily.co"
+ROOM_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.daily\.co")  # one label: the domain's name
 ROOM_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")  # Daily's create-room page
 HTTPS_PORTS: Final = (None, 443)
 
@@ -29,8 +29,12 @@ class RoomAddress:
 
 def parse_room_url(url: str, *, daily_api_url: str) -> RoomAddress:
     """Accept a room on Daily, or on loopback where `daily_api_url` is a stand-in there; else RemoteProtocolError."""
+    text = url.strip()
+    # Python reads past some of these, and a browser reads a backslash as a slash: it would end up on another host.
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise _refused("holds a letter that no address has")
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(text)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         raise _refused("is not a URL") from None
@@ -45,9 +49,9 @@ def parse_room_url(url: str, *, daily_api_url: str) -> RoomAddress:
 
 
 def _trusted(parts: SplitResult, host: str, port: int | None, daily_api_url: str) -> bool:
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         return False
-    if parts.scheme == "https" and host.endswith(ROOM_HOSTS) and port in HTTPS_PORTS:
+    if parts.scheme == "https" and ROOM_HOST.fullmatch(host) and port in HTTPS_PORTS:
         return True
     stand_in = urlsplit(daily_api_url)
     local = is_loopback(stand_in.hostname or "") and is_loopback(host)
