@@ -14,8 +14,14 @@ LONGEST_CLOCK: Final = 3  # parts of a duration: hours, minutes, seconds
 
 
 def text_of(value: Any) -> str:
-    """A string as it is, anything else as the empty string."""
-    return value if isinstance(value, str) else ""
+    """A string as it is; what is none, or cannot be written down (half a surrogate pair), as the empty string."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return ""
+    return value
 
 
 def whole_number(value: Any) -> int | None:
