@@ -93,6 +93,7 @@ async def open_worker(
             changed=driver.note,
             doomed=driver.doomed,
             hurry=condemned,
+            hurried=driver.hurried,
         )
         closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
         durable = Durable(state=store.path, drive=driver.drive)

@@ -87,6 +87,13 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def exit_now(code: ExitCode) -> NoReturn:
+    """End the process with everything said and closed, but without the interpreter's own goodbyes: time is up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(code))
+
+
 def _configure_logging(log_level: str | None) -> None:
     from orchestrator.cli.console import current_stderr
     from orchestrator.settings import load_settings

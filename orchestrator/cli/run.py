@@ -25,7 +25,7 @@ from orchestrator.app.preflight import check_keys, check_remotes, check_time_sca
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
 from orchestrator.cli.console import stderr_console, stdout_console
-from orchestrator.cli.edge import Underway, print_json
+from orchestrator.cli.edge import Underway, exit_now, print_json
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import Look, Teller, teller_for
 from orchestrator.cli.stopping import Stopping
@@ -67,10 +67,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A batch at its end, and as the document that every output is made from."""
+    """A batch at its end, and as the document that every output is made from; `early` where it was left open."""
 
     view: BatchView
     document: dict[str, Any]
+    early: bool = False
 
 
 async def run(order: RunOrder) -> int:
@@ -89,6 +90,8 @@ async def run(order: RunOrder) -> int:
         print_json(report.document)
     else:
         print_report(stdout_console(), report.document)
+    if report.early:
+        exit_now(report.view.exit_code)
     return int(report.view.exit_code)
 
 
@@ -113,7 +116,8 @@ async def drive(assignment: Assignment, teller: Teller) -> Report:
             stopping = Stopping(worker, batch_id, teller, drain=assignment.drain)
             left = await _drive_to_end(worker, batch_id, teller, interruption, stopping)
             view = left or await view_batch(worker.store, batch_id)
-            return Report(view=view, document=report_document(view, result_url=worker.remotes.cekura.result_url))
+            document = report_document(view, result_url=worker.remotes.cekura.result_url)
+            return Report(view=view, document=document, early=left is not None)
 
 
 async def _drive_to_end(

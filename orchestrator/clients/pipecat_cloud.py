@@ -152,9 +152,12 @@ class PipecatCloudClient:
             raise answer.broken("a session record without a sessionId")
         return found
 
-    async def list_sessions(self, *, since: datetime | None = None, active_only: bool = False) -> list[SessionRecord]:
+    async def list_sessions(
+        self, *, since: datetime | None = None, active_only: bool = False, urgent: bool = False
+    ) -> list[SessionRecord]:
         """Every session of the agent, created at `since` or later where given; may be repeated.
 
+        `urgent` goes before what waits for the same pace: for confirming stops while more of them wait.
         Pages through all of them: a session that begins meanwhile may be missed or come twice (twice is removed).
         """
         found: dict[str, SessionRecord] = {}
@@ -162,7 +165,7 @@ class PipecatCloudClient:
         if since is not None:
             params["startTime"] = int(since.timestamp())  # unix seconds; filtered again below, were it read otherwise
         for page in range(MOST_PAGES):
-            answer = await self._list_page({**params, "offset": page * PAGE})
+            answer = await self._list_page({**params, "offset": page * PAGE}, urgent=urgent)
             records = [_session(item) for item in answer.array("sessions")]
             found.update({record.session_id: record for record in records if record is not None})
             if len(records) < PAGE and not _more(answer, seen=page * PAGE + len(records), got=len(records)):
@@ -191,9 +194,9 @@ class PipecatCloudClient:
             if door is not None:
                 await door.aclose()
 
-    async def _list_page(self, params: dict[str, str | int]) -> Answer:
+    async def _list_page(self, params: dict[str, str | int], *, urgent: bool) -> Answer:
         path = f"/v1/agents/{self._agent}/sessions"
-        return await self._keyed().read("GET", path, operation="list_sessions", params=params)
+        return await self._keyed().read("GET", path, operation="list_sessions", params=params, urgent=urgent)
 
     def _path(self, session_id: str) -> str:
         return f"/v1/agents/{self._agent}/sessions/{segment(session_id)}"

@@ -38,7 +38,7 @@ class Departures:
         while not self._roster.finished:
             if self._roster.of_status(RunStatus.IN_CALL):
                 await self._look()
-                await self._clock.sleep(self._roster.plan.timing.presence_interval)
+                await self._roster.rest(self._roster.plan.timing.presence_interval)
             else:
                 await bell.wait(1.0)
 

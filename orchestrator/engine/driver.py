@@ -92,6 +92,10 @@ class Driver:
             return []
         return [session for roster in self.rosters.values() for session in roster.doomed.values()]
 
+    def hurried(self) -> bool:
+        """Whether the process has only seconds left."""
+        return self._hurried
+
     def hurry(self) -> None:
         """The process has only seconds left: look for the wish to cancel at once, and settle nothing at length."""
         self._hurried = True
@@ -215,7 +219,7 @@ class Driver:
                 submitter=submitter,
                 refusals=refusals,
                 condemned=self._condemned.set,
-                hurried=lambda: self._hurried,
+                hurried=self.hurried,
             )
             for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")

@@ -90,7 +90,7 @@ class Ending:
         """End whatever was not submitted; look again soon, because calls end and the wish may grow stronger."""
         with_cekura = {run.run_id for run in self._roster.of_status(*WITH_CEKURA)}
         await self._end(batch.cancel_reason, but=with_cekura | self._submitter.unsettled())
-        await self._clock.sleep(LOOK_EVERY)
+        await self._roster.rest(LOOK_EVERY)
 
     async def _settled(self) -> None:
         """Wait for the POSTs under way to be settled, as long as there is time."""

@@ -45,7 +45,7 @@ class Outage:
         while not self._roster.finished:
             if self._ledger.unwritable:
                 await self._last_out()
-            await self._clock.sleep(LOOK_EVERY / self._speed)
+            await self._roster.rest(LOOK_EVERY / self._speed)
 
     async def _last_out(self) -> None:
         next_poll = 0.0
@@ -54,7 +54,7 @@ class Outage:
                 next_poll = self._clock.monotonic() + self._roster.plan.timing.poll_interval
                 await self._follow_calls()
             self._let_idle_go()
-            await self._clock.sleep(LOOK_EVERY / self._speed)
+            await self._roster.rest(LOOK_EVERY / self._speed)
         await self._begin_anew()
 
     async def _follow_calls(self) -> None:

@@ -47,7 +47,7 @@ class Readiness:
             if waiting:
                 await self._look(waiting)
                 await self._give_up_overdue()
-                await self._clock.sleep(self._interval)
+                await self._roster.rest(self._interval)
             else:
                 await self._give_up_overdue()
                 await bell.wait(1.0)

@@ -52,6 +52,7 @@ class Reaper:
         changed: Callable[[Session], None],
         doomed: Callable[[], Collection[Session]],
         hurry: asyncio.Event,
+        hurried: Callable[[], bool],
     ) -> None:
         self._store = store
         self._remotes = remotes
@@ -61,7 +62,7 @@ class Reaper:
         self._changed = changed
         self._doomed = doomed
         self._hurry = hurry
-        self._crew = TeardownCrew(remotes=remotes)
+        self._crew = TeardownCrew(remotes=remotes, hurried=hurried)
         self._lookup = StartLookup(remotes=remotes, store=store)
         self._tries: dict[str, int] = {}
         self._unrecorded: dict[str, datetime | None] = {}  # torn down beside the state: when to try again, None: done

@@ -16,7 +16,8 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.observation import SessionRecord
 
 FEW: Final = 5
-GATHER: Final = 0.05  # seconds to wait for others who ask for the same
+GATHER: Final = 0.1  # seconds to wait for others who ask for the same, again while more of them come
+LONGEST_GATHER: Final = 1.0
 CLOCK_SLACK: Final = timedelta(seconds=60)
 
 
@@ -38,17 +39,25 @@ class Records:
         return found if found is not None else await self._agent.get_session(session_id)
 
     async def _collect(self) -> None:
-        await asyncio.sleep(GATHER)
+        await self._gather()
         wanted, self._wanted, self._collecting = self._wanted, {}, None
         found = await self._list(min(at for at, _ in wanted.values())) if len(wanted) > FEW else {}
         for session_id, (_, listed) in wanted.items():
             if not listed.done():  # whoever asked may be gone
                 listed.set_result(found.get(session_id))
 
+    async def _gather(self) -> None:
+        """Stops go out at the pace of their remote, so those who ask come one after the other."""
+        for _ in range(round(LONGEST_GATHER / GATHER)):
+            before = len(self._wanted)
+            await asyncio.sleep(GATHER)
+            if len(self._wanted) == before:
+                return
+
     async def _list(self, oldest: datetime) -> Mapping[str, SessionRecord]:
         """By id; nothing where the list cannot be had: then each asks for its own."""
         try:
-            records = await self._agent.list_sessions(since=oldest - CLOCK_SLACK, active_only=False)
+            records = await self._agent.list_sessions(since=oldest - CLOCK_SLACK, urgent=True)
         except OrchestratorError:
             return {}
         return {record.session_id: record for record in records}

@@ -66,6 +66,7 @@ class Roster:
         self.sessions = {session.nonce: session for session in sessions}
         self.statuses = Counter(run.status for run in self.runs.values())
         self._locks = {run_id: asyncio.Lock() for run_id in self.runs}
+        self._over = asyncio.Event()
         self._by_status: dict[RunStatus, set[str]] = {status: set() for status in RunStatus}
         for run in self.runs.values():
             self._by_status[run.status].add(run.run_id)
@@ -95,6 +96,15 @@ class Roster:
     def finished(self) -> bool:
         """True when every run has its outcome."""
         return sum(self.statuses[status] for status in FINAL) == len(self.runs)
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, but not beyond the moment when every run has its outcome."""
+        if not self.finished:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._over.wait()
+            except TimeoutError:
+                pass
 
     @property
     def torn_down(self) -> bool:
@@ -198,6 +208,8 @@ class Roster:
             self._by_status[before.status].discard(after.run_id)
             self._by_status[after.status].add(after.run_id)
             self._listener(before, after)
+            if self.finished:
+                self._over.set()
         self.ring()
 
 

@@ -28,6 +28,7 @@ SHARED: Final = "a room the runner shares between sessions (DAILY_ROOM_URL): not
 EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
 RECORD_APPEARS_WITHIN: Final = timedelta(seconds=60)
 RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle timeout, where the bot passes it on
+STOPS_AT_ONCE: Final = 20  # so that the records of the first are not asked for behind the stops of the last
 STOPS_FIRST: Final = 1.5  # seconds that rooms wait for the stops of their sessions
 PATIENCE: Final = 1.0  # seconds that the end of a session and that of its room wait to be told together
 FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
@@ -47,10 +48,15 @@ Tell = Callable[[Ends], Awaitable[None]]
 
 
 class TeardownCrew:
-    """Tears down what it is given; every call it makes may be repeated, and a lost answer only means another try."""
+    """Tears down what it is given; every call it makes may be repeated, and a lost answer only means another try.
 
-    def __init__(self, *, remotes: Remotes) -> None:
+    `hurried` is true while the process has only seconds left.
+    """
+
+    def __init__(self, *, remotes: Remotes, hurried: Callable[[], bool] = lambda: False) -> None:
         self._remotes = remotes
+        self._hurried = hurried
+        self._stopping = asyncio.Semaphore(STOPS_AT_ONCE)
         self._records: dict[PipecatCloudClient, Records] = {}
 
     async def tear_down(self, sessions: Sequence[Session], *, now: datetime, tell: Tell) -> None:
@@ -84,7 +90,8 @@ class TeardownCrew:
         """Stop a session, ask for its record. Both may be repeated; the row was condemned first; the reaper retries."""
         records = self._records.setdefault(agent, Records(agent))
         try:
-            await agent.stop_session(session_id)
+            async with self._stopping:
+                await agent.stop_session(session_id)
             record = await records.get(session_id, begun_at=session.sent_at or session.intended_at)
         except RemoteNotFound:
             return self._unknown_to_the_key(session, session_id, now)
@@ -154,7 +161,9 @@ class TeardownCrew:
 
     async def _end_rooms_of(self, client: DailyClient, group: Sequence[Session], now: datetime) -> dict[str, End]:
         names = {session.nonce: self._remotes.address(session.room_url or "").name for session in group}
-        await self._empty(client, list(names.values()))
+        if not self._hurried() or len(names) <= FEW_ROOMS:
+            # In a hurry, many rooms would take as many ejections, for bots that were just stopped.
+            await self._empty(client, list(names.values()))
         if len(names) <= FEW_ROOMS:
             deleted = await asyncio.gather(*(_delete(client, name, now) for name in names.values()))
             return dict(zip(names, deleted, strict=True))

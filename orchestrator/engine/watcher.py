@@ -49,7 +49,7 @@ class Watcher:
                 continue
             wait = next_poll - self._clock.monotonic()
             if wait > 0:
-                await self._clock.sleep(wait)
+                await self._roster.rest(wait)
             next_poll = self._clock.monotonic() + self._interval()
             await self._poll()
             await self._give_up_overdue()
