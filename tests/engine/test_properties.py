@@ -219,7 +219,7 @@ class Batches(RuleBasedStateMachine):
                 ended = self.wait_for(self.look())
                 self.wait_for(self.process.close())
                 self.tell(ended)
-                assert list(broken_promises(ended)) == [], told(ended.view)
+                assert list(broken_promises(ended)) == [], self.told(ended.view)
                 assert list(self.survivors(ended.view)) == []
 
     def come_to_an_end(self):
@@ -231,7 +231,7 @@ class Batches(RuleBasedStateMachine):
 
     def still_hoping(self, end):
         if self.loop.time() > end or time.monotonic() - self.began > PATIENCE:
-            pytest.fail(f"no end after {self.loop.time():.0f} s\n{told(self.wait_for(self.look()).view)}")
+            pytest.fail(f"no end\n{self.told(self.wait_for(self.look()).view)}")
 
     async def look(self):
         store = self.process.store
@@ -269,12 +269,13 @@ class Batches(RuleBasedStateMachine):
         if ended.world["cut_short"]:
             event("a call without a name was cut short")
 
-
-def told(view):
-    """The rows, for whoever looks for the reason."""
-    runs = (f"run {run.index}: {run.status} {run.outcome} {run.reason}" for run in view.runs)
-    sessions = (f"{one.run_id} {one.nonce}: {one.status} {one.session_end} {one.room_end}" for one in view.sessions)
-    return "\n".join((str(view.batch.status), *runs, *sessions))
+    def told(self, view):
+        """The rows and the weather, for whoever looks for the reason."""
+        faults = self.sandbox.faults
+        runs = (f"run {run.index}: {run.status} {run.outcome} {run.reason}" for run in view.runs)
+        sessions = (f"{one.run_id} {one.nonce}: {one.status} {one.session_end} {one.room_end}" for one in view.sessions)
+        weather = (f"struck: {dict(faults.fired)}", f"still armed: {faults.armed()}")
+        return "\n".join((f"{view.batch.status} at {self.loop.now()}", *weather, *runs, *sessions))
 
 
 SETTINGS = settings(

@@ -9,7 +9,7 @@ from orchestrator.app.batches import BatchView
 from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import Session, Teardown
-from orchestrator.domain.submission import Submission
+from orchestrator.domain.submission import Submission, SubmissionStatus
 from orchestrator.sandbox import Sandbox
 from orchestrator.sandbox.tokens import read_token
 
@@ -43,7 +43,7 @@ def mark_of(session):
 
 def broken_promises(ended):
     """Each promise that does not hold, as a sentence; nothing when all do."""
-    for promises in (_outcomes, _ends, _alive, _starts, _calls, _budgets, _cancelled):
+    for promises in (_outcomes, _ends, _alive, _starts, _calls, _settled, _budgets, _cancelled):
         yield from promises(ended)
 
 
@@ -114,8 +114,14 @@ def _calls(ended):
         yield f"calls still on: {ended.world['calls']['active']}"
 
 
+def _settled(ended):
+    """Every submission that may have been made says what became of it, be it `unknown`."""
+    unsettled = (one for one in ended.submissions if one.status in {SubmissionStatus.INTENT, SubmissionStatus.SENT})
+    return (f"submission {one.submission_id} is still {one.status}" for one in unsettled)
+
+
 def _rooms_of_lost_submissions(ended):
-    return sum(len(one.scenario_ids) for one in ended.submissions if one.status == "unknown")
+    return sum(len(one.scenario_ids) for one in ended.submissions if one.status is SubmissionStatus.UNKNOWN)
 
 
 def _budgets(ended):
