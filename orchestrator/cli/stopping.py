@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from orchestrator.app.batches import BatchView, cancel_batch, live_view
+from orchestrator.app.batches import BatchView, cancel_batch, live_view, view_batch
 from orchestrator.app.graph import Worker
 from orchestrator.app.reading import unsettled_of
 from orchestrator.cli.progress import Teller
@@ -41,20 +41,24 @@ class Stopping:
         over = asyncio.create_task(self._over.wait(), name="the window to stop in")
         try:
             await asyncio.wait({driving, over}, return_when=asyncio.FIRST_COMPLETED)
-            return self._left() if not driving.done() else driving.result()
+            return await self._left() if not driving.done() else driving.result()
         finally:
             over.cancel()
             driving.cancel()
 
-    def _left(self) -> BatchView | None:
+    async def _left(self) -> BatchView | None:
         view = live_view(self._worker, self._batch_id)
         if view is None:
             return None  # it closed in this very moment
+        try:
+            submissions = (await view_batch(self._worker.store, self._batch_id)).submissions
+        except StateUnusable:
+            submissions = ()
         asked_at = view.batch.cancel_asked_at or self._worker.clock.now()
         batch = replace(view.batch, cancel_asked_at=asked_at, cancel_reason=BY_SIGNAL)
         alive = counted(len(unsettled_of(view.sessions)), "session")
         self._teller.note(f"{WINDOW:g} s are over: {alive} may be alive; `orchestrator gc` goes on where this ends")
-        return replace(view, batch=batch)
+        return replace(view, batch=batch, submissions=submissions)
 
     async def _drain(self) -> None:
         self._teller.note(DRAINING)

@@ -18,6 +18,7 @@ from loguru import logger
 
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import OrchestratorError, RemoteError, StateUnusable
+from orchestrator.domain.retry import backoff_seconds
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
 from orchestrator.engine.lookup import StartLookup
 from orchestrator.engine.remotes import Remotes
@@ -29,7 +30,6 @@ REAP_EVERY: Final = 1.0
 CLAIM_SECONDS: Final = 150.0  # longer than any one try can take
 CLAIM_MOST: Final = 1000  # what one bulk delete takes
 LOOKUP_SECONDS: Final = 180.0
-FIRST_RETRY: Final = 1.0
 LONGEST_RETRY: Final = 30.0
 NEVER_SENT: Final = "its start was never sent"
 
@@ -187,7 +187,7 @@ class Reaper:
 
     def _again_at(self, nonce: str) -> datetime:
         self._tries[nonce] = self._tries.get(nonce, 0) + 1
-        seconds = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self._tries[nonce] - 1, 10))
+        seconds = backoff_seconds(self._tries[nonce], longest=LONGEST_RETRY)
         return self._clock.now() + timedelta(seconds=seconds / self._speed)
 
     async def _unanswered(self, session: Session) -> None:

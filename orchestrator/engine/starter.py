@@ -33,6 +33,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.mark import RANDOM_BYTES, make_mark
 from orchestrator.domain.observation import StartedSession, StartRequest
 from orchestrator.domain.plan import AgentKind
+from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.remotes import Remotes, sentence
@@ -42,8 +43,7 @@ from orchestrator.plans import render_run, room_seconds
 from orchestrator.store import sessions as session_rows
 
 MARK: Final = "_orchestrator"
-REFUSED_FIRST_WAIT: Final = 1.0
-REFUSED_LONGEST_WAIT: Final = 15.0
+LONGEST_WAIT: Final = 15.0
 RUNNER_IDLE_SECONDS: Final = (
     300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
 )
@@ -245,9 +245,13 @@ class Starter:
     def _hold_off(self, error: RemoteError) -> None:
         self._refusals += 1
         told = error.retry_after if isinstance(error, RemoteBusy) else None
-        ours = min(REFUSED_LONGEST_WAIT, REFUSED_FIRST_WAIT * 2 ** min(self._refusals - 1, 10)) / self._speed
-        # However long the remote asks for: past the plan's own patience the runs are given up.
-        wait = min(told, self._roster.plan.timeouts.capacity) if told is not None else ours
+        wait = hold_off_seconds(
+            self._refusals,
+            told=told,
+            longest=LONGEST_WAIT,
+            patience=self._roster.plan.timeouts.capacity,
+            speed=self._speed,
+        )
         self._hold_until = self._clock.monotonic() + wait
         logger.info("start refused for now", error=str(error), wait=wait)
 

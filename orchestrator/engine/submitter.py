@@ -27,6 +27,7 @@ from orchestrator.domain.errors import (
     RemoteUnavailable,
 )
 from orchestrator.domain.observation import AcceptedSubmission, SubmittedRoom
+from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import Run, RunStatus, SessionLost
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import Session
@@ -38,7 +39,6 @@ from orchestrator.plans import render_run
 from orchestrator.store import submissions as submission_rows
 
 TESTER_NAME: Final = "Cekura"
-FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 15.0
 REFUSALS_THAT_WORRY: Final = 3  # in a row: no longer one scenario's fault
 
@@ -236,10 +236,13 @@ class Submitter:
     def _hold_off(self, error: RemoteError) -> None:
         self._failures += 1
         told = error.retry_after if isinstance(error, RemoteBusy) else None
-        ours = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self._failures - 1, 10)) / self._speed
-        # However long Cekura asks for: past the ready timeout the waiting sessions are given up.
-        wait = min(told, self._roster.plan.timeouts.ready) if told is not None else ours
-        self._hold_until = self._clock.monotonic() + wait
+        self._hold_until = self._clock.monotonic() + hold_off_seconds(
+            self._failures,
+            told=told,
+            longest=LONGEST_WAIT,
+            patience=self._roster.plan.timeouts.ready,
+            speed=self._speed,
+        )
 
     async def _refused(self, submission: Submission, group: Sequence[Candidate], error: RemoteError) -> None:
         """A refusal of a group may be one scenario's fault: its rooms are submitted again one by one, once."""
