@@ -25,7 +25,9 @@ from orchestrator.settings import Settings
 REMOTE: Final = "Pipecat Cloud"
 PAGE: Final = 100
 MOST_PAGES: Final = 100
-REQUESTS_PER_SECOND: Final = 20.0  # per key; no limit is published: the pace learns it from refusals
+# Per key. No limit is published: each pace learns its own from refusals.
+REQUESTS_PER_SECOND: Final = 20.0
+STARTS_PER_SECOND: Final = 50.0  # the most that a plan may ask for
 GONE: Final = frozenset({HTTPStatus.NOT_FOUND.value})
 NEVER_STARTED: Final = frozenset({"ended_before_agent_start", "agent_start_timeout"})  # the SDK's endState words
 AT_CAPACITY: Final = "PCC-AGENT-AT-CAPACITY"
@@ -76,7 +78,7 @@ class KeyPaces:
     def at(cls, scale: float) -> KeyPaces:
         """Fresh paces; `scale` hurries them for a sandbox that runs faster than life."""
         return cls(
-            public=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=scale),
+            public=Pace(rate=STARTS_PER_SECOND, burst=50, scale=scale),
             private=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=scale),
         )
 

@@ -16,7 +16,7 @@ RATE = httpx.Response(429, json={"error": "rate-limit-error"})
 RATE_WITH_WAIT = httpx.Response(429, json={"error": "rate-limit-error"}, headers={"Retry-After": "30"})
 FULL = httpx.Response(429, json={"code": "PCC-AGENT-AT-CAPACITY"}, headers={"Retry-After": "30"})
 EITHER = httpx.Response(429, json={"code": "429", "message": "Rate limit exceeded. Please try again later"})
-BUSY = StartRequest(body={}, room_properties={}, token_properties={})
+EMPTY = StartRequest(body={}, room_properties={}, token_properties={})
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,17 @@ async def test_a_limit_lower_than_documented_is_learned_from_a_few_refusals(worl
 
 async def test_agents_under_the_same_keys_share_their_pace(world):
     place = await world(faults=("session_get.busy=1",))
-    paces = KeyPaces.at(1.0)
+    clock, paces, before = SystemClock(), KeyPaces.at(1.0), KeyPaces.at(1.0)
     first, second = (
-        PipecatCloudClient.open(place.settings, agent_name=name, clock=SystemClock(), paces=paces)
+        PipecatCloudClient.open(place.settings, agent_name=name, clock=clock, paces=paces)
         for name in ("support-bot", "sales-bot")
     )
     try:
         with pytest.raises(RemoteBusy):
             await first.get_session("any")
-        assert paces.private.rate(SystemClock()) < paces.public.rate(SystemClock())
-        await second.start_session(BUSY)
+        assert paces.private.rate(clock) < before.private.rate(clock)
+        assert paces.public.rate(clock) == before.public.rate(clock)
+        await second.start_session(EMPTY)
     finally:
         await first.aclose()
         await second.aclose()
