@@ -116,12 +116,11 @@ class _Life:
         last = self._burn_down()
         if self.dead or (last and not self.fuse.committed):
             await self._never()
-        loop = asyncio.get_running_loop()
-        loop.working += 1
+        handed, through = asyncio.get_running_loop().handed(work)
         try:
-            value = await self._commit(work)
+            value = await self._commit(handed)
         finally:
-            loop.working -= 1
+            through()
         if self.dead or last:
             await self._never()
         return value

@@ -115,9 +115,13 @@ def _calls(ended):
 
 
 def _settled(ended):
-    """Every submission that may have been made says what became of it, be it `unknown`."""
-    unsettled = (one for one in ended.submissions if one.status in {SubmissionStatus.INTENT, SubmissionStatus.SENT})
-    return (f"submission {one.submission_id} is still {one.status}" for one in unsettled)
+    """What became of a submission is said by its row, or (where a process died of it) by the reasons of its runs."""
+    reasons = {run.run_id: run.reason for run in ended.view.runs}
+    for one in ended.submissions:
+        runs = [row.run_id for row in ended.view.sessions if row.submission_id == one.submission_id]
+        said = all("been submitted" in reasons[run] for run in runs)
+        if one.status is SubmissionStatus.INTENT or (one.status is SubmissionStatus.SENT and not said):
+            yield f"submission {one.submission_id} is still {one.status}"
 
 
 def _rooms_of_lost_submissions(ended):

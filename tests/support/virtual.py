@@ -5,6 +5,7 @@ loopback and a commit take no time, and no machine is too slow for a deadline.
 """
 
 import asyncio
+import select
 import selectors
 import time
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
 
-STUCK = 60.0  # real seconds without anything to do
+LONGEST_WORK = 1.0  # real seconds; whoever takes longer is waited for again
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -21,7 +22,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self):
         self.virtual = 1000.0
-        self.working = 0
+        self.awaited = set()  # works of threads that somebody awaits
+        self.threads = set()  # those of them that are not done yet
         self.epoch = datetime.now(UTC) - timedelta(seconds=self.virtual)
         super().__init__(_Jumping(self))
         self._clock_resolution = 1e-6  # what a jump may lose in adding up
@@ -33,39 +35,48 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.epoch + timedelta(seconds=self.virtual)
 
     def run_in_executor(self, executor, func, *args):
-        future = super().run_in_executor(executor, func, *args)
-        self.working += 1
-        future.add_done_callback(self._worked)
+        work, through = self.handed(func)
+        future = super().run_in_executor(executor, work, *args)
+        future.add_done_callback(lambda _: through())
         return future
 
-    def _worked(self, _):
-        self.working -= 1
+    def handed(self, work):
+        """Work to hand to a thread, and what to call once it is no longer awaited: until then, time stands still."""
+        token = object()
+        self.awaited.add(token)
+        self.threads.add(token)
+
+        def working(*args):
+            try:
+                return work(*args)
+            finally:
+                self.threads.discard(token)
+
+        def through():
+            self.awaited.discard(token)
+            self.threads.discard(token)
+
+        return working, through
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Instead of waiting for a timer, it moves the loop's time there."""
+    """Instead of waiting for a timer it moves the loop's time there; threads at work are waited for before anything."""
 
     def __init__(self, loop):
         super().__init__()
         self._loop = loop
 
     def select(self, timeout=None):
+        if self._loop.threads or timeout is None:
+            # A thread that has done its work wakes the loop through this pipe.
+            select.select([self._loop._ssock], [], [], LONGEST_WORK)
         ready = super().select(0)
-        if ready or (timeout is not None and timeout <= 0):
+        if ready or self._loop.awaited or timeout is None or timeout <= 0:
             return ready
         time.sleep(0)  # what the kernel still carries from socket to socket may arrive
         ready = super().select(0)
-        if ready:
-            return ready
-        if self._loop.working or timeout is None:
-            return self._wait()
-        self._loop.virtual += timeout
-        return []
-
-    def _wait(self):
-        ready = super().select(STUCK)
         if not ready:
-            raise RuntimeError("nothing will ever happen in this loop again")
+            self._loop.virtual += timeout
         return ready
 
 
