@@ -103,5 +103,7 @@ def _value_of(name: str, environ: Mapping[str, str]) -> str | None:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        message = f"{name}_FILE: cannot read {path}: {why}"
+        message = (
+            f"{name}_FILE: the file it names cannot be read: {why}"  # its value may be the key, put there by mistake
+        )
         raise InvalidSettings(message) from error

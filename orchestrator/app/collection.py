@@ -149,7 +149,7 @@ def planned_teardown(session: Session, *, now: datetime) -> str:
     """What collecting would do with one session."""
     if session.status is SessionStatus.INTENT:
         return "nothing: its start was never sent"
-    if session.status in {SessionStatus.SENT, SessionStatus.LOST}:
+    if session.status in {SessionStatus.SENT, SessionStatus.LOST, SessionStatus.UNFOUND}:
         return "look for it by its mark; stop and delete what is found"
     parts = []
     if session.session_end.state is not Teardown.CONFIRMED:

@@ -81,7 +81,7 @@ def _uncertain_starts(sessions: Iterable[Session]) -> Iterator[dict[str, Any]]:
     """Starts that were given up unanswered; one that is still under way, or was found, is certain enough."""
     for session in sessions:
         given_up = session.status is SessionStatus.SENT and session.condemned_at is not None
-        if session.status is not SessionStatus.LOST and not given_up:
+        if session.status not in {SessionStatus.LOST, SessionStatus.UNFOUND} and not given_up:
             continue
         sent = session.sent_at or session.intended_at
         reason = START_UNCERTAIN.format(

@@ -132,7 +132,7 @@ def _report_defect(error: Exception, *, as_json: bool, debug: bool) -> int:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
     if debug:
-        traceback.print_exception(error)
+        traceback.print_tb(error.__traceback__)
     code = int(ExitCode.INCONCLUSIVE)
     message = f"this is a defect of the orchestrator: {type(error).__name__}{place}"
     _say(message, kind="Defect", code=code, next_step=DEFECT_STEP, as_json=as_json)

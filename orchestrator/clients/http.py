@@ -190,6 +190,18 @@ class RemoteHttp:
     def _open(
         self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, *, kept_alive: int
     ) -> httpx.AsyncClient:
+        try:
+            return self._client_of(headers, transport, kept_alive)
+        except ValueError:
+            # Said without the value: a proxy's address may hold its password.
+            raise InvalidSettings(
+                f"{self.remote}: a proxy in the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) has no usable address",
+                next_step="Give it as http://host:port, or unset it.",
+            ) from None
+
+    def _client_of(
+        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, kept_alive: int
+    ) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             headers=dict(headers),
             follow_redirects=False,

@@ -264,7 +264,7 @@ def next_step(run: Run, fact: Fact, patience: Patience) -> Step:  # noqa: C901, 
             return _abandoned(run, at, reason)
         case CallSeen(at=at, call=call) if run.status in WITH_CEKURA and call.cekura_run_id == run.cekura_run_id:
             return _call_seen(run, at, call, patience)
-        case TesterLeft(at=at) if run.status is RunStatus.IN_CALL:
+        case TesterLeft(at=at) if run.status in {RunStatus.SUBMITTED, RunStatus.IN_CALL}:
             return Step(run=_moved(run, RunStatus.CALL_ENDED, at), condemn="call ended")
         case Overdue(at=at, reason=reason) if run.status in WITH_CEKURA:
             return replace(_abandoned(run, at, reason), end_call=run.status is not RunStatus.CALL_ENDED)

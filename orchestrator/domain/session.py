@@ -22,6 +22,7 @@ class SessionStatus(StrEnum):
     SENT = "sent"  # the call is being made, or we died making it
     ALIVE = "alive"  # answered (or found by its mark): the session exists
     LOST = "lost"  # the answer was lost: it may exist
+    UNFOUND = "unfound"  # lost, and looked for: every live session of the agent was another's
     REFUSED = "refused"  # the remote certainly did nothing
 
 
@@ -100,4 +101,6 @@ class Session:
         """
         if not self.exists or self.session_end.state is Teardown.CONFIRMED or now >= self.ends_at:
             return False
+        if self.status is SessionStatus.UNFOUND:
+            return False  # it may land yet, which is why it is bounded; nothing of it takes a place now
         return not (self.agent_kind is AgentKind.PIPECAT_RUNNER and self.session_end.state is Teardown.BOUNDED)

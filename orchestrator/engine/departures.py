@@ -19,6 +19,7 @@ from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Roster
 
 BOT_AND_TESTER: Final = 2
+CALLING: Final = (RunStatus.SUBMITTED, RunStatus.IN_CALL)  # without polls nobody learns that a call began
 LOOKS: Final = 2
 
 
@@ -36,7 +37,7 @@ class Departures:
         """Look once per presence interval while any run may still be called."""
         bell = self._roster.bell()
         while not self._roster.finished:
-            if self._roster.of_status(RunStatus.IN_CALL):
+            if self._roster.of_status(*CALLING):
                 await self._look()
                 await self._roster.rest(self._roster.plan.timing.presence_interval)
             else:
@@ -44,7 +45,7 @@ class Departures:
 
     async def _look(self) -> None:
         rooms: dict[DailyClient, list[tuple[Run, str, str]]] = {}
-        for run in self._roster.of_status(RunStatus.IN_CALL):
+        for run in self._roster.of_status(*CALLING):
             session = self._roster.session_of(run)
             if session is None or not session.room_url:
                 continue

@@ -22,6 +22,7 @@ from orchestrator.engine.remotes import Remotes
 from orchestrator.store import sessions as session_rows
 from orchestrator.store.database import Store
 
+SHOWN_WITHIN: Final = 60.0  # seconds after which what presence does not show yet (lag, a cold start) it never will
 CLOCK_SLACK: Final = timedelta(seconds=5)
 
 
@@ -56,7 +57,14 @@ class StartLookup:
             session_id = None  # it cannot be asked now; the caller looks again
         if room_url is None and session_id is None:
             return None
-        return Found(session_id=session_id, room_url=room_url, whole=session_id is not None)
+        shown = room_url is not None or not self._remotes.daily.clients
+        return Found(session_id=session_id, room_url=room_url, whole=session_id is not None and shown)
+
+    def found_nothing(self, session: Session) -> str:
+        """Why nothing was found: there was nothing to see, or nothing to look with."""
+        if self._remotes.daily.clients or self._cloud_agent(session) is not None:
+            return "nothing bears its mark"
+        return "no key of ours can look for its mark"
 
     async def accounted_for(self, session: Session) -> bool:
         """True when every live session of the agent that this start could have made is held by another row."""

@@ -37,6 +37,7 @@ class Readiness:
         self._remotes = remotes
         self._clock = clock
         self._interval = LOOK_EVERY / speed
+        self._trouble = ""  # why the last look showed nothing, where that was not the bot's doing
         self._asked_all_at: dict[DailyClient, float] = {}
 
     async def run(self) -> None:
@@ -78,7 +79,8 @@ class Readiness:
             if kind is Evidence.PRESENCE:
                 try:
                     client = await self._remotes.daily_for(session.room_url or "")
-                except RemoteError:
+                except RemoteError as error:
+                    self._trouble = f"; the last look failed: {error}"
                     return None, None  # Daily is in trouble: look again rather than settle for less
                 if client is not None:
                     return kind, client
@@ -94,8 +96,10 @@ class Readiness:
         names = {self._remotes.address(session.room_url or "").name: (run, session) for run, session in group}
         try:
             present = await self._rooms_with_somebody(client, list(names))
-        except RemoteError:
+        except RemoteError as error:
+            self._trouble = f"; the last look failed: {error}"
             return  # absence of an answer is not absence of a bot: look again
+        self._trouble = ""
         await self._all_ready((names[name] for name in present if name in names), Evidence.PRESENCE)
 
     async def _rooms_with_somebody(self, client: DailyClient, names: list[str]) -> list[str]:
@@ -117,8 +121,10 @@ class Readiness:
             return
         try:
             records = await agent.list_sessions(since=oldest - timedelta(seconds=5), active_only=False)
-        except OrchestratorError:
+        except OrchestratorError as error:
+            self._trouble = f"; the last look failed: {error}"
             return
+        self._trouble = ""
         by_id = {record.session_id: record for record in records}
         self._remotes.recorded.update(by_id)
         for run, session in group:
@@ -158,7 +164,9 @@ class Readiness:
         for run in self._roster.of_status(RunStatus.STARTED):
             session = self._roster.session_of(run)
             if session is not None and self._since_answer(session) > patience:
-                await self._lose(run, f"the bot did not join its room within {patience.total_seconds():.0f} s")
+                seconds = f"{patience.total_seconds():.0f} s"
+                what = "nobody could see the bot join" if self._trouble else "the bot did not join"
+                await self._lose(run, f"{what} its room within {seconds}{self._trouble}")
 
     def _since_answer(self, session: Session) -> timedelta:
         answered: datetime = session.answered_at or session.intended_at

@@ -20,7 +20,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.errors import OrchestratorError, RemoteError, StateUnusable
 from orchestrator.domain.retry import backoff_seconds
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
-from orchestrator.engine.lookup import StartLookup
+from orchestrator.engine.lookup import SHOWN_WITHIN, StartLookup
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.teardown import Ends, TeardownCrew
 from orchestrator.store import sessions as session_rows
@@ -206,7 +206,7 @@ class Reaper:
         over = self._clock.now() >= self._lookup_ends(session)
         async with self._remotes.adopting:
             found = await self._lookup.find(session, exclusive=self._exclusive(session.batch_id))
-            if found is not None and (found.whole or over):
+            if found is not None and (found.whole or over or self._shown(session)):
                 answer = partial(
                     session_rows.record_answer,
                     nonce=session.nonce,
@@ -218,20 +218,26 @@ class Reaper:
                 known = await self._store.write(answer)
                 await self._tear_down([known])  # found, and condemned: now with what is needed to tear it down
                 return
-        await self._record(await self._unfound(session) if over else _looking(session))
+        if not over:
+            await self._record(_looking(session))
+        else:
+            await self._record_unfound(session)
 
-    async def _unfound(self, session: Session) -> Ends:
-        lost = "its start answer was lost and nothing bears its mark"
-        room_end = End(
-            state=Teardown.BOUNDED, how=f"{lost}; if it exists, it is ended by its expiry", at=session.room_expires_at
-        )
+    def _shown(self, session: Session) -> bool:
+        """Whether what presence does not show by now it never will."""
+        shown_by = (session.sent_at or session.intended_at) + timedelta(seconds=SHOWN_WITHIN / self._speed)
+        return self._clock.now() >= shown_by
+
+    async def _record_unfound(self, session: Session) -> None:
+        """Looked for long enough: what it may have made, or may make yet, is named with its bounds."""
+        lost = f"its start answer was lost and {self._lookup.found_nothing(session)}; if it exists, it is ended by"
+        session_end = End(state=Teardown.BOUNDED, how=f"{lost} {session.ends_by}", at=session.ends_at)
+        room_end = End(state=Teardown.BOUNDED, how=f"{lost} its expiry", at=session.room_expires_at)
         if await self._lookup.accounted_for(session):
-            how = f"{lost}; every live session of the agent at Pipecat Cloud is another's"
-            gone = End(state=Teardown.CONFIRMED, how=how, at=self._clock.now())
-            return Ends(session=session, session_end=gone, room_end=room_end)
-        how = f"{lost}; if it exists, it is ended by {session.ends_by}"
-        bound = End(state=Teardown.BOUNDED, how=how, at=session.ends_at)
-        return Ends(session=session, session_end=bound, room_end=room_end)
+            note = "every live session of the agent at Pipecat Cloud is another's"
+            unit = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.UNFOUND, note=note)
+            session = await self._store.write(unit)
+        await self._record(Ends(session=session, session_end=session_end, room_end=room_end))
 
     def _lookup_ends(self, session: Session) -> datetime:
         return (session.sent_at or session.intended_at) + timedelta(seconds=LOOKUP_SECONDS / self._speed)

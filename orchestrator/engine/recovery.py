@@ -15,7 +15,7 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.run import Run, RunStatus, SessionLost, SessionStarted, StartRefused, StartUnsettled
 from orchestrator.domain.session import Session, SessionStatus
 from orchestrator.domain.submission import Submission, SubmissionStatus
-from orchestrator.engine.lookup import Found, StartLookup
+from orchestrator.engine.lookup import SHOWN_WITHIN, Found, StartLookup
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Roster
 from orchestrator.engine.submitter import Submitter, candidate_of
@@ -26,8 +26,8 @@ from orchestrator.store.database import Store
 LOOK_AGAIN: Final = 5.0
 INTERRUPTED: Final = "the process ended before its start was sent"
 UNSETTLED: Final = (
-    "its start answer was lost and nothing bears its mark; if the session exists, {ends_by} ends it by {ends_at}. "
-    "It was not started again"
+    "its start answer was lost and {nothing}: sent at {at}, it may have begun a session of {agent} with the mark "
+    "{mark}; if it did, {ends_by} ends it by {ends_at}. It was not started again"
 )
 FOUND_WITHOUT_ROOM: Final = "its start answer was lost; the session was found, but not its room"
 
@@ -41,6 +41,7 @@ class Recovery:
         self._clock = clock
         self._lookup = StartLookup(remotes=remotes, store=store)
         self._interval = LOOK_AGAIN / speed
+        self._shown_within = SHOWN_WITHIN / speed
 
     async def recover(self, *, submitter: Submitter, tasks: asyncio.TaskGroup) -> None:
         """Bring every unfinished run to a state that the loops understand."""
@@ -96,23 +97,33 @@ class Recovery:
     async def _settle(self, session: Session) -> None:
         lookup = self._roster.plan.timing.lookup
         until = self._clock.monotonic() + lookup
-        partly: Found | None = None
+        shown_by: float | None = None
         while self._clock.monotonic() < until and not self._roster.runs[session.run_id].status.final:
-            partly = await self._look(session) or partly
-            if partly is not None and partly.whole:
+            over = self._clock.monotonic() >= min(until, shown_by or until) - self._interval
+            found = await self._look(session, partly=over)
+            if found is not None and (found.whole or over):
                 return
+            if found is not None and shown_by is None:
+                shown_by = self._clock.monotonic() + self._shown_within
             await self._clock.sleep(min(self._interval, lookup / 4))
-        if partly is not None:
-            await self._adopt(session, partly)
-            return
-        ends_at = session.ends_at.isoformat(timespec="seconds")
-        reason = UNSETTLED.format(ends_by=session.ends_by, ends_at=ends_at)
-        await self._roster.apply(session.run_id, StartUnsettled(at=self._clock.now(), reason=reason))
+        fact = StartUnsettled(at=self._clock.now(), reason=self._unsettled(session))
+        await self._roster.apply(session.run_id, fact)
 
-    async def _look(self, session: Session) -> Found | None:
+    def _unsettled(self, session: Session) -> str:
+        return UNSETTLED.format(
+            nothing=self._lookup.found_nothing(session),
+            at=(session.sent_at or session.intended_at).isoformat(timespec="seconds"),
+            agent=session.agent_address,
+            mark=session.nonce,
+            ends_by=session.ends_by,
+            ends_at=session.ends_at.isoformat(timespec="seconds"),
+        )
+
+    async def _look(self, session: Session, *, partly: bool) -> Found | None:
+        """Look once, and take over what was found: all of it, or `partly` what there is."""
         async with self._remotes.adopting:
             found = await self._lookup.find(session, exclusive=self._roster.plan.agent.exclusive)
-            if found is not None and found.whole:
+            if found is not None and (found.whole or partly):
                 try:
                     await self._adopt(session, found)
                 except Conflict:

@@ -25,10 +25,13 @@ from orchestrator.store import submissions as submission_rows
 
 LOOK_AGAIN: Final = 5.0
 CLOCK_SLACK: Final = timedelta(seconds=5)
+STILL_LANDING: Final = timedelta(minutes=10)  # a lost submission may make its result this much later
 UNSETTLED: Final = (
     "Cekura's answer to the submission was lost and its result list did not settle whether it took it. The call may "
-    "have been placed and charged; look for a result created at {at} with scenarios {scenarios}. It was not sent again"
+    "have been placed and charged; look at {agent} for a result created at {at} with scenarios {scenarios}. It was not "
+    "sent again; the end of its room ends the call"
 )
+UNWITNESSED: Final = "no Daily key reaching its rooms for a second witness"
 EndCall = Callable[[int], Awaitable[None]]
 
 
@@ -110,7 +113,8 @@ class Settlement:
     async def leave_unknown(self, submission: Submission, group: Sequence[Candidate]) -> None:
         """Say what could not be settled, with what an operator needs to look for it."""
         at = submission.sent_at.isoformat(timespec="seconds") if submission.sent_at else "an unknown time"
-        reason = UNSETTLED.format(at=at, scenarios=", ".join(map(str, submission.scenario_ids)))
+        agent = "Cekura" if submission.cekura_agent_id is None else f"Cekura's agent {submission.cekura_agent_id}"
+        reason = UNSETTLED.format(agent=agent, at=at, scenarios=", ".join(map(str, submission.scenario_ids)))
         await self.settle(submission, SubmissionStatus.UNKNOWN, note=reason)
         await self.fail(group, reason)
 
@@ -143,7 +147,7 @@ class Settlement:
         if len(found) != 1 or self._rivals(submission):
             return False
         witness = await self._witness(group)
-        if witness is None:
+        if witness is None or (witness == UNWITNESSED and await self._claimed_by_others(submission)):
             return False
         note = f"its answer was lost; found as result {found[0].cekura_result_id}, {witness}"
         try:
@@ -151,6 +155,18 @@ class Settlement:
         except Conflict:
             return False  # another row came to hold it in the meantime
         return True
+
+    async def _claimed_by_others(self, submission: Submission) -> bool:
+        """True where a submission of the same scenarios that nobody could settle may have made the one result too."""
+        others = await self._roster.read(submission_rows.list_uncertain)
+        since = (submission.sent_at or submission.intended_at) - STILL_LANDING
+        return any(
+            other.submission_id != submission.submission_id
+            and sorted(other.scenario_ids) == sorted(submission.scenario_ids)
+            and other.cekura_agent_id == submission.cekura_agent_id
+            and (other.sent_at or other.intended_at) >= since
+            for other in others
+        )
 
     async def _candidates(self, submission: Submission) -> list[AcceptedSubmission]:
         if submission.sent_at is None:
@@ -184,4 +200,4 @@ class Settlement:
                 continue
             if len(present) > 1:
                 return "a tester being in its room"
-        return None if reachable else "no Daily key reaching its rooms for a second witness"
+        return None if reachable else UNWITNESSED

@@ -66,6 +66,7 @@ class Submitter:
         self._refuse = refuse
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
+        self._asked = 0  # rooms in a POST that is not answered yet
         self._failures = 0
         self._refusals = 0
         self._hold_until = 0.0
@@ -76,7 +77,8 @@ class Submitter:
         if self._failures == 0:
             return False
         statuses = self._roster.statuses
-        ahead = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED] + len(self._waiting())
+        trying = len(self._waiting()) + self._asked  # what is looked up tries nothing: it may take minutes
+        ahead = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED] + trying
         return ahead > 0 or self._clock.monotonic() < self._hold_until
 
     def unsettled(self) -> set[str]:
@@ -206,7 +208,7 @@ class Submitter:
         self._settlement.begin(submission)
         self._roster.posting.update(candidate.nonce for candidate in group)
         try:
-            answer = await self._answer(rooms)
+            answer = await self._answered(rooms)
         except (RemoteBusy, RemoteUnavailable) as error:
             self._hold_off(error)
             await self._settlement.give_back(submission, group, note=str(error))
@@ -226,6 +228,13 @@ class Submitter:
         except Conflict:
             # Cekura named a result that another submission holds: whose calls these are, nobody can say.
             await self._settlement.leave_unknown(submission, group)
+
+    async def _answered(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
+        self._asked += len(rooms)
+        try:
+            return await self._answer(rooms)
+        finally:
+            self._asked -= len(rooms)
 
     async def _answer(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
         plan = self._roster.plan

@@ -38,6 +38,7 @@ class Watcher:
         self._queued: Counter[str] = Counter()
         self._unrecognised: set[str] = set()
         self._failures = 0
+        self._trouble = ""
 
     async def run(self) -> None:
         """Poll while any run may still be with Cekura; the interval runs from poll to poll."""
@@ -64,9 +65,10 @@ class Watcher:
             calls = await self._remotes.cekura.get_runs(list(runs))
         except RemoteError as error:
             self._failures += 1
+            self._trouble = f"; the last poll failed: {error}"
             logger.warning("a poll failed", failures=self._failures, error=str(error))
             return
-        self._failures = 0
+        self._failures, self._trouble = 0, ""
         now = self._clock.now()
         known = [(runs[call.cekura_run_id], call) for call in calls if call.cekura_run_id in runs]
         for run, call in known:
@@ -95,4 +97,5 @@ class Watcher:
             if now - since > limit:
                 what = "no verdict came" if judging else "the call had not ended"
                 reason = f"{what} {limit.total_seconds():.0f} s after {'it ended' if judging else 'submission'}"
+                reason += self._trouble
                 await self._roster.apply(run.run_id, Overdue(at=now, reason=reason))

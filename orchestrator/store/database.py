@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from orchestrator.domain.errors import InvalidSettings, StateUnusable
 from orchestrator.store.lock import DrivingLock
@@ -95,7 +95,10 @@ def open_store(database_url: str, *, driving: str | None) -> Store:
 
 def sqlite_path(database_url: str) -> Path:
     """The file behind an SQLite URL; InvalidSettings for anything else."""
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        url = make_url("unreadable://")
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise InvalidSettings(
             "ORCHESTRATOR_DATABASE_URL: this version keeps its state in an SQLite file",

@@ -59,7 +59,7 @@ def _held(now: datetime) -> ColumnElement[bool]:
         sessions.c.agent_kind == AgentKind.PIPECAT_RUNNER.value, sessions.c.session_end == Teardown.BOUNDED.value
     )
     return and_(
-        sessions.c.status != SessionStatus.REFUSED.value,
+        sessions.c.status.not_in([SessionStatus.REFUSED.value, SessionStatus.UNFOUND.value]),
         sessions.c.session_end != Teardown.CONFIRMED.value,
         sessions.c.ends_at > now,
         not_(runner_let_go),

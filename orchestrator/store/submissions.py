@@ -76,6 +76,13 @@ def list_submissions(connection: Connection, batch_id: str) -> list[Submission]:
     return [_submission(row) for row in connection.execute(query)]
 
 
+def list_uncertain(connection: Connection) -> list[Submission]:
+    """The submissions of all batches of which nobody knows what they did, or not yet."""
+    uncertain = [SubmissionStatus.SENT.value, SubmissionStatus.UNKNOWN.value]
+    query = select(submissions).where(submissions.c.status.in_(uncertain)).order_by(submissions.c.intended_at)
+    return [_submission(row) for row in connection.execute(query)]
+
+
 def known_result_ids(connection: Connection) -> frozenset[int]:
     """Every Cekura result that a row holds, of any batch."""
     rows = connection.execute(select(submissions.c.cekura_result_id).where(submissions.c.cekura_result_id.is_not(None)))

@@ -118,6 +118,7 @@ MOVES = {
     SUBMITTED: {
         "seen in call": (IN_CALL, KEPT),
         "seen evaluating": (CALL_ENDED, CONDEMNED),
+        "tester left": (CALL_ENDED, CONDEMNED),
         "overdue": (ABANDONED, ENDED),
         "cancel asked": (CANCELLED, ENDED),
         **VERDICTS,

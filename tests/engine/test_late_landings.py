@@ -82,7 +82,7 @@ async def test_a_start_that_lands_after_its_run_was_given_up_is_torn_down_by_its
 @pytest.mark.parametrize(
     "environ",
     [
-        pytest.param({}, marks=pytest.mark.xfail(strict=True, reason="not listed when looked for, it counts as gone")),
+        {},
         {"PIPECAT_CLOUD_PRIVATE_KEY": None},
     ],
     ids=["private key", "no private key"],
@@ -179,9 +179,6 @@ async def test_of_two_lost_submissions_none_takes_the_result_of_the_other(bench,
     assert played.world["requests"]["submit"] == 2
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a submission left unknown is forgotten as a rival for the result it may have made"
-)
 async def test_without_a_witness_what_one_left_unknown_may_have_made_is_nobody_elses(bench, monkeypatch):
     """The first lands late and is given up; the second, sent meanwhile, never arrives: the result is the first's."""
     monkeypatch.setattr(edge, "LATE_SECONDS", 80.0)
