@@ -138,11 +138,11 @@ def stand_still_for_commits(worker, loop):
     commit = worker.store.write
 
     async def write(work):
-        loop.working += 1
+        handed, through = loop.handed(work)
         try:
-            return await commit(work)
+            return await commit(handed)
         finally:
-            loop.working -= 1
+            through()
 
     worker.store.write = write
 
