@@ -120,8 +120,8 @@ def _settled(ended):
     for one in ended.submissions:
         runs = [row.run_id for row in ended.view.sessions if row.submission_id == one.submission_id]
         said = all("been submitted" in reasons[run] for run in runs)
-        if one.status is SubmissionStatus.INTENT or (one.status is SubmissionStatus.SENT and not said):
-            yield f"submission {one.submission_id} is still {one.status}"
+        if one.status is SubmissionStatus.SENT and not said:
+            yield f"submission {one.submission_id} was sent, and nothing says what became of it"
 
 
 def _rooms_of_lost_submissions(ended):
