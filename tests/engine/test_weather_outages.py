@@ -14,7 +14,7 @@ from orchestrator.domain.run import RunStatus
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from tests.support.bench import in_call, until
 from tests.support.ordeal import CANCELLED, Ordeal, Scene, play, virtually, wrongs
-from tests.support.scenes import NEVER_READY
+from tests.support.scenes import UNSEEN
 
 UNRESOLVED = "Name or service not known"
 LONG_CALLS = {"call_seconds": (60.0, 70.0)}
@@ -26,7 +26,7 @@ HOSTS = {
 FOR_EVER_AT_FIRST = {
     "cekura.localhost": {"inconclusive": 2, "reason": "Cekura took no submission for 120 s after the bot was ready"},
     "pipecat.localhost": {"inconclusive": 2, "reason": UNRESOLVED},
-    "daily.localhost": {"inconclusive": 2, "reason": NEVER_READY, "bounded": True},
+    "daily.localhost": {"inconclusive": 2, "reason": UNSEEN, "bounded": True},
 }
 FOR_EVER_IN_CALL = {
     "cekura.localhost": {"inconclusive": 2, "reason": "no verdict came 600 s after it ended"},
@@ -136,7 +136,7 @@ def test_remotes_that_forget_everything_leave_nothing_open(moment, told, gap, tm
     assert list(wrongs(ordeal, replace(played, world=worlds[0]))) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a bot whose POST is under way is not counted as waiting, so another is started")
+@pytest.mark.xfail(strict=True, reason="a bot that is about to be submitted is not counted, so another is started")
 def test_while_no_submission_passes_one_bot_at_a_time_goes_ahead(tmp_path):
     """Three bots wait when it begins; after two minutes they are given up, and only one comes in their place."""
 
@@ -155,6 +155,26 @@ def test_starts_resume_by_themselves_when_submissions_pass_again(tmp_path):
     played = play(ordeal, tmp_path)
     assert list(wrongs(ordeal, played)) == []
     assert played.world["sessions"]["started"] == 6
+
+
+@pytest.mark.parametrize("left", [10, 5])
+def test_a_key_whose_limit_others_use_up_costs_no_run(left, tmp_path):
+    """Of Daily's hundred requests in five seconds, this many are left to us."""
+    scene = Scene(runs=8, concurrency=8, sandbox={"daily_requests": (left, 5.0), "daily_deletes": (left, 30.0)})
+    ordeal = Ordeal(faults=(), scene=scene)
+    assert list(wrongs(ordeal, play(ordeal, tmp_path))) == []
+
+
+def test_a_call_that_no_poll_ever_shows_is_seen_to_be_over_in_its_room(tmp_path):
+    """Both bots are alone after half a minute; without a look into their rooms they idle until they end themselves."""
+    played = play(Ordeal(faults=("poll.error=99999",), scene=Scene()), tmp_path)
+    assert played.world["idle_seconds"] < 200
+
+
+@pytest.mark.parametrize(("fault", "words"), [("presence.html", "Daily"), ("poll.html", "HTTP 503")])
+def test_a_remote_that_never_answered_is_named_rather_than_the_bot(fault, words, tmp_path):
+    played = play(Ordeal(faults=(f"{fault}=99999",), scene=Scene(runs=1)), tmp_path)
+    assert words in played.view.runs[0].reason
 
 
 class JumpingClock(datetime):

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.sandbox.faults import GENERIC
 from tests.support.ordeal import FOR_EVER, Ordeal, Scene, play, wrongs
-from tests.support.scenes import LOST_START, LOST_SUBMISSION, NEVER_READY, NOTHING_DONE, SCENES, TOGETHER
+from tests.support.scenes import LOST_START, LOST_SUBMISSION, NOTHING_DONE, SCENES, TOGETHER, UNSEEN
 
 # A read whose answer takes 30 s and is waited for just as long may be either: only paid calls wait longer. What is too
 # large, a thousand times 20 MB, is for a read nothing else than what has the wrong type.
@@ -28,10 +28,10 @@ GIVEN_UP = {
     **{("submit", fault): LOST_SUBMISSION for fault in NOTHING_DONE},
 }
 ALWAYS_GIVEN_UP = {
-    "room_get": NEVER_READY,
-    "presence": NEVER_READY,
-    "session_list": NEVER_READY,
-    "poll": "the call had not ended 900 s after submission",
+    "room_get": UNSEEN,
+    "presence": UNSEEN,
+    "session_list": UNSEEN,
+    "poll": "no verdict came 600 s after it ended; the last poll failed: Cekura",
     "result_list": LOST_SUBMISSION,
 }
 ALWAYS = (
