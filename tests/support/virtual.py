@@ -67,11 +67,13 @@ class _Jumping(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout=None):
-        if self._loop.threads or timeout is None:
+        if self._loop.threads:
             # A thread that has done its work wakes the loop through this pipe.
             select.select([self._loop._ssock], [], [], LONGEST_WORK)
+        if timeout is None:
+            return super().select(LONGEST_WORK)  # no timer to jump to
         ready = super().select(0)
-        if ready or self._loop.awaited or timeout is None or timeout <= 0:
+        if ready or self._loop.awaited or timeout <= 0:
             return ready
         time.sleep(0)  # what the kernel still carries from socket to socket may arrive
         ready = super().select(0)
