@@ -48,7 +48,7 @@ PLANS = st.fixed_dictionaries(
         "concurrency": st.integers(1, 4),
         "calls": st.integers(1, 4),
         "slot": st.sampled_from(("auto", "judged", "call_ended")),
-        "kind": st.sampled_from(("pipecat_cloud", "pipecat_cloud", "pipecat_runner")),
+        "kind": st.sampled_from(("pipecat_runner", "pipecat_cloud", "pipecat_cloud")),
         "exclusive": st.booleans(),
         "retries": st.integers(0, 2),
         "gather": st.sampled_from((0.0, 1.0, 4.0)),
@@ -279,7 +279,7 @@ class Batches(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=EXAMPLES or 20,
+    max_examples=EXAMPLES or 18,
     stateful_step_count=10,
     derandomize=not EXAMPLES,
     database=None,
