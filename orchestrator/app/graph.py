@@ -13,7 +13,7 @@ from loguru import logger
 
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyDomains
-from orchestrator.clients.pipecat_cloud import PipecatCloudClient
+from orchestrator.clients.pipecat_cloud import KeyPaces, PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.domain.plan import AgentKind
@@ -39,10 +39,11 @@ class Worker:
 
 def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Remotes:
     """One client for each remote; `speed` multiplies the request rates that a faster-than-life sandbox allows."""
+    paces = KeyPaces.at(speed)
 
     def open_agent(kind: AgentKind, address: str) -> AgentClient:
         if kind is AgentKind.PIPECAT_CLOUD:
-            return PipecatCloudClient.open(settings, agent_name=address, clock=clock, pace_scale=speed)
+            return PipecatCloudClient.open(settings, agent_name=address, clock=clock, paces=paces)
         return PipecatRunnerClient.open(settings, url=address, clock=clock)
 
     return Remotes(

@@ -66,7 +66,7 @@ class Submitter:
         self._refuse = refuse
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
-        self._asked = 0  # rooms in a POST that is not answered yet
+        self._asked: set[str] = set()  # sessions on their way to an answer: gathered, prepared or in a POST
         self._failures = 0
         self._refusals = 0
         self._hold_until = 0.0
@@ -77,7 +77,7 @@ class Submitter:
         if self._failures == 0:
             return False
         statuses = self._roster.statuses
-        trying = len(self._waiting()) + self._asked  # what is looked up tries nothing: it may take minutes
+        trying = len(self._waiting()) + len(self._asked)  # what is looked up tries nothing: it may take minutes
         ahead = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED] + trying
         return ahead > 0 or self._clock.monotonic() < self._hold_until
 
@@ -93,6 +93,7 @@ class Submitter:
             while not self._roster.finished:
                 for group in self._due():
                     self._busy.update(candidate.nonce for candidate in group)
+                    self._asked.update(candidate.nonce for candidate in group)
                     posts.create_task(self._submit(group), name=f"submit {group[0].nonce}")
                 await self._give_up_overdue()
                 await bell.wait(self._wait_seconds())
@@ -142,6 +143,7 @@ class Submitter:
             if await self._roster.write_unit(intent):
                 await self._post(submission, group, rooms)
         finally:
+            self._asked.difference_update(candidate.nonce for candidate in group)
             self._busy.difference_update(candidate.nonce for candidate in group)
             self._roster.posting.difference_update(candidate.nonce for candidate in group)
             self._roster.ring()
@@ -208,7 +210,7 @@ class Submitter:
         self._settlement.begin(submission)
         self._roster.posting.update(candidate.nonce for candidate in group)
         try:
-            answer = await self._answered(rooms)
+            answer = await self._answered(group, rooms)
         except (RemoteBusy, RemoteUnavailable) as error:
             self._hold_off(error)
             await self._settlement.give_back(submission, group, note=str(error))
@@ -229,12 +231,11 @@ class Submitter:
             # Cekura named a result that another submission holds: whose calls these are, nobody can say.
             await self._settlement.leave_unknown(submission, group)
 
-    async def _answered(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
-        self._asked += len(rooms)
+    async def _answered(self, group: Sequence[Candidate], rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
         try:
             return await self._answer(rooms)
         finally:
-            self._asked -= len(rooms)
+            self._asked.difference_update(candidate.nonce for candidate in group)
 
     async def _answer(self, rooms: Sequence[SubmittedRoom]) -> AcceptedSubmission:
         plan = self._roster.plan

@@ -89,18 +89,26 @@ class TeardownCrew:
     async def _stop(self, agent: PipecatCloudClient, session: Session, session_id: str, now: datetime) -> End:
         """Stop a session, ask for its record. Both may be repeated; the row was condemned first; the reaper retries."""
         records = self._records.setdefault(agent, Records(agent))
+        trouble = await self._ask_to_stop(agent, session_id)
         try:
-            async with self._stopping:
-                await agent.stop_session(session_id)
             record = await records.get(session_id, begun_at=session.sent_at or session.intended_at)
         except RemoteNotFound:
             return self._unknown_to_the_key(session, session_id, now)
         except OrchestratorError as error:
-            return End(state=Teardown.OPEN, how=str(error))
+            return End(state=Teardown.OPEN, how=trouble or str(error))
         self._remotes.recorded.add(session_id)
         if record.ended_at is None:
-            return End(state=Teardown.OPEN, how="stopped; its record shows no end yet")
+            return End(state=Teardown.OPEN, how=trouble or "stopped; its record shows no end yet")
         return End(state=Teardown.CONFIRMED, how="its record at Pipecat Cloud shows its end", at=record.ended_at)
+
+    async def _ask_to_stop(self, agent: PipecatCloudClient, session_id: str) -> str:
+        """Stop a session, and say why it may not have been; a lost answer is no reason not to ask for its record."""
+        try:
+            async with self._stopping:
+                await agent.stop_session(session_id)
+        except OrchestratorError as error:
+            return str(error)
+        return ""
 
     def _unknown_to_the_key(self, session: Session, session_id: str, now: datetime) -> End:
         """A 404 is proof only from a key that was shown the session before; another account's key never saw it."""

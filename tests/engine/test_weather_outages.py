@@ -136,7 +136,6 @@ def test_remotes_that_forget_everything_leave_nothing_open(moment, told, gap, tm
     assert list(wrongs(ordeal, replace(played, world=worlds[0]))) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a bot that is about to be submitted is not counted, so another is started")
 def test_while_no_submission_passes_one_bot_at_a_time_goes_ahead(tmp_path):
     """Three bots wait when it begins; after two minutes they are given up, and only one comes in their place."""
 
