@@ -20,6 +20,7 @@ from orchestrator.domain.batch import Batch, BatchStatus, count, gate_outcome
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.domain.session import Session
+from orchestrator.domain.submission import SubmissionStatus
 from orchestrator.domain.verdict import Outcome
 from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.departures import Departures
@@ -30,7 +31,7 @@ from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Listener, Roster
-from orchestrator.engine.settlement import Settlement
+from orchestrator.engine.settlement import Settlement, unsettled_reason
 from orchestrator.engine.starter import Starter
 from orchestrator.engine.submitter import Submitter
 from orchestrator.engine.watcher import Watcher
@@ -38,6 +39,7 @@ from orchestrator.plans import plan_from_document
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
+from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
 DEFAULT_SESSION_LIMIT: Final = 7200.0  # Pipecat Cloud's default maxSessionDuration
@@ -74,12 +76,24 @@ class Driver:
         self._hurried = False
         self._calls = CallEnds(remotes=remotes)
         self.rosters: dict[str, Roster] = {}
+        self._reading: dict[str, list[Session]] = {}  # moved by the reaper while their batch's rows are being read
 
     def note(self, session: Session) -> None:
         """Take note of a session that the reaper moved."""
         roster = self.rosters.get(session.batch_id)
         if roster is not None:
             roster.put(session)
+        if session.batch_id in self._reading:
+            self._reading[session.batch_id].append(session)
+
+    async def _sessions(self, batch_id: str) -> list[Session]:
+        """The rows of a batch's sessions, and what the reaper moved since they were read: its word comes only once."""
+        moved = self._reading[batch_id] = []
+        try:
+            read = await self._ledger.read(partial(session_rows.list_sessions, batch_id=batch_id))
+        finally:
+            del self._reading[batch_id]
+        return list(({one.nonce: one for one in read} | {one.nonce: one for one in moved}).values())
 
     def exclusive(self, batch_id: str) -> bool:
         """Whether a batch's plan says that nobody else starts its agent."""
@@ -127,9 +141,22 @@ class Driver:
             await self._to_outcomes(roster)
             await self._to_torn_down(roster)
             await self._calls.settle(LAST_CALL_ENDS)
+            await self._give_up_submissions(batch_id)
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]
+
+    async def _give_up_submissions(self, batch_id: str) -> None:
+        """Leave none `sent` behind: one whose runs had ended when a process died is looked up by nobody any more."""
+        for submission in await self._ledger.read(partial(submission_rows.list_submissions, batch_id=batch_id)):
+            if submission.status is SubmissionStatus.SENT:
+                unit = partial(
+                    submission_rows.record_settled,
+                    submission_id=submission.submission_id,
+                    status=SubmissionStatus.UNKNOWN,
+                    note=unsettled_reason(submission),
+                )
+                await self._ledger.write(unit)
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
         closed = partial(
@@ -143,7 +170,7 @@ class Driver:
             batch=batch,
             plan=plan.faster(batch.speed) if batch.speed != 1 else plan,
             runs=await self._ledger.read(partial(run_rows.list_runs, batch_id=batch.batch_id)),
-            sessions=await self._ledger.read(partial(session_rows.list_sessions, batch_id=batch.batch_id)),
+            sessions=await self._sessions(batch.batch_id),
             ledger=self._ledger,
             clock=self._clock,
             end_call=self._calls.end,
@@ -165,7 +192,7 @@ class Driver:
         batch_id = roster.batch.batch_id
         roster.reset(
             runs=await self._ledger.read(partial(run_rows.list_runs, batch_id=batch_id)),
-            sessions=await self._ledger.read(partial(session_rows.list_sessions, batch_id=batch_id)),
+            sessions=await self._sessions(batch_id),
         )
 
     async def _run_loops(self, roster: Roster) -> None:

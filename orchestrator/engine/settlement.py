@@ -112,9 +112,7 @@ class Settlement:
 
     async def leave_unknown(self, submission: Submission, group: Sequence[Candidate]) -> None:
         """Say what could not be settled, with what an operator needs to look for it."""
-        at = submission.sent_at.isoformat(timespec="seconds") if submission.sent_at else "an unknown time"
-        agent = "Cekura" if submission.cekura_agent_id is None else f"Cekura's agent {submission.cekura_agent_id}"
-        reason = UNSETTLED.format(agent=agent, at=at, scenarios=", ".join(map(str, submission.scenario_ids)))
+        reason = unsettled_reason(submission)
         await self.settle(submission, SubmissionStatus.UNKNOWN, note=reason)
         await self.fail(group, reason)
 
@@ -201,3 +199,10 @@ class Settlement:
             if len(present) > 1:
                 return "a tester being in its room"
         return None if reachable else UNWITNESSED
+
+
+def unsettled_reason(submission: Submission) -> str:
+    """What an operator needs to look for a submission that nobody could settle."""
+    at = submission.sent_at.isoformat(timespec="seconds") if submission.sent_at else "an unknown time"
+    agent = "Cekura" if submission.cekura_agent_id is None else f"Cekura's agent {submission.cekura_agent_id}"
+    return UNSETTLED.format(agent=agent, at=at, scenarios=", ".join(map(str, submission.scenario_ids)))

@@ -115,13 +115,10 @@ def _calls(ended):
 
 
 def _settled(ended):
-    """What became of a submission is said by its row, or (where a process died of it) by the reasons of its runs."""
-    reasons = {run.run_id: run.reason for run in ended.view.runs}
+    """What became of a submission is said by its row, whoever died of it."""
     for one in ended.submissions:
-        runs = [row.run_id for row in ended.view.sessions if row.submission_id == one.submission_id]
-        said = all("been submitted" in reasons[run] for run in runs)
-        if one.status is SubmissionStatus.SENT and not said:
-            yield f"submission {one.submission_id} was sent, and nothing says what became of it"
+        if one.status in {SubmissionStatus.INTENT, SubmissionStatus.SENT}:
+            yield f"submission {one.submission_id} is {one.status}, and nothing says what became of it"
 
 
 def _rooms_of_lost_submissions(ended):
