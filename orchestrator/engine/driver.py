@@ -102,9 +102,7 @@ class Driver:
 
     def doomed(self) -> list[Session]:
         """The sessions that are condemned in memory only, because the state cannot be written."""
-        if not self._ledger.unwritable:
-            return []
-        return [session for roster in self.rosters.values() for session in roster.doomed.values()]
+        return [session for roster in self.rosters.values() for session in roster.doomed_sessions()]
 
     def hurried(self) -> bool:
         """Whether the process has only seconds left."""

@@ -100,9 +100,12 @@ class Reaper:
             claimed = await self._store.write(partial(session_rows.claim_due, now=now, until=until, most=CLAIM_MOST))
         except StateUnusable:
             unclaimed = await self._unclaimed(now)
-            return self._crew.tear_down(unclaimed, now=now, tell=self._remember) if unclaimed else None
-        self._unrecorded.clear()
-        return self._tear_down(claimed) if claimed else None
+        else:
+            if claimed:
+                return self._tear_down(claimed)
+            # A claim of nothing writes nothing, so it may pass while the disk is full.
+            unclaimed = [session for session in self._doomed() if self._due_unclaimed(session, now)]
+        return self._crew.tear_down(unclaimed, now=now, tell=self._remember) if unclaimed else None
 
     async def _round(self, work: Awaitable[None]) -> None:
         """One round never ends the reaper: what it could not record is claimed again when its claim has run out."""

@@ -132,6 +132,11 @@ class Roster:
         if session is not None and session.nonce not in self.doomed:
             self.doomed[session.nonce] = replace(session, condemned_for=reason)
 
+    def doomed_sessions(self) -> list[Session]:
+        """The doomed that are not known to be torn down yet."""
+        known = self.sessions
+        return [one for nonce, one in self.doomed.items() if nonce not in known or not known[nonce].torn_down]
+
     async def write_session(self, unit: SessionUnit) -> Session:
         """Commit a unit that changes one session row, and take note of it."""
         session = await self._ledger.write(unit)
