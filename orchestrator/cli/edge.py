@@ -132,6 +132,7 @@ def _report_defect(error: Exception, *, as_json: bool, debug: bool) -> int:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
     if debug:
+        sys.stderr.write("Traceback (without the exception's own words):\n")
         traceback.print_tb(error.__traceback__)
     code = int(ExitCode.INCONCLUSIVE)
     message = f"this is a defect of the orchestrator: {type(error).__name__}{place}"

@@ -165,8 +165,9 @@ class Readiness:
             session = self._roster.session_of(run)
             if session is not None and self._since_answer(session) > patience:
                 seconds = f"{patience.total_seconds():.0f} s"
-                what = "nobody could see the bot join" if self._trouble else "the bot did not join"
-                await self._lose(run, f"{what} its room within {seconds}{self._trouble}")
+                missed = f"the bot did not join its room within {seconds}"
+                unseen = f"nobody could see whether the bot joined its room within {seconds}{self._trouble}"
+                await self._lose(run, unseen if self._trouble else missed)
 
     def _since_answer(self, session: Session) -> timedelta:
         answered: datetime = session.answered_at or session.intended_at

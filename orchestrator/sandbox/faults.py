@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 OPERATIONS: Final = (
-    "start", "session_get", "session_list", "session_stop", "agent_get", "runner_status",
+    "start", "session_get", "session_list", "session_stop", "agent_get", "agent_list", "runner_status",
     "room_create", "room_get", "room_list", "room_update", "room_delete", "rooms_delete",
     "presence", "presence_all", "eject", "token_create",
     "submit", "poll", "result_get", "result_list", "result_rename", "end_call", "end_calls", "billing",

@@ -35,10 +35,8 @@ ALWAYS_GIVEN_UP = {
     "result_list": LOST_SUBMISSION,
 }
 ALWAYS = (
-    "start.busy",
     "start.not_json",
     "start.refused",
-    "submit.busy",
     "submit.error",
     "room_get.refused",
     "presence.wrong_type",

@@ -141,6 +141,7 @@ async def test_every_operation_can_be_struck(play, operation):
         "session_list": ("GET /v1/agents/bot/sessions", caller.private),
         "session_stop": ("DELETE /v1/agents/bot/sessions/x", caller.private),
         "agent_get": ("GET /v1/agents/bot", caller.private),
+        "agent_list": ("GET /v1/agents", caller.private),
         "runner_status": ("GET /status", {}),
         "room_create": ("POST /v1/rooms", caller.daily),
         "room_get": ("GET /v1/rooms/x", caller.daily),

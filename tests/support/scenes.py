@@ -44,4 +44,4 @@ SCENES = {
 NOTHING_DONE = ("lost_request", "error", "html")
 LOST_START = "start answer was lost"
 LOST_SUBMISSION = "Cekura's answer to the submission was lost"
-UNSEEN = "nobody could see the bot join its room within 120 s"
+UNSEEN = "nobody could see whether the bot joined its room within 120 s"
