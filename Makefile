@@ -25,8 +25,8 @@ install: $(READY) ## set up .venv with pinned, hashed packages and .venv/bin/orc
 demo: install ## a whole batch against the sandbox: no keys, no network
 	$(BIN)/orchestrator demo
 
-test: install ## the tests, four at a time: they mostly wait
-	$(BIN)/pytest --numprocesses 4
+test: install ## the tests, six at a time: they mostly wait
+	$(BIN)/pytest --numprocesses 6
 
 check: install format lint types floors test ## all that CI asks: format, lint, types, floors, tests
 
@@ -52,7 +52,7 @@ properties: install ## befall a batch with random faults, cancels, deaths and re
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/pytest tests/engine/test_properties.py --hypothesis-show-statistics
 
 weather: install ## every fault on every request that goes on for ever: the rows that `make test` leaves out
-	$(BIN)/pytest -m weather --numprocesses 4 tests/engine
+	$(BIN)/pytest -m weather --numprocesses 6 tests/engine
 
 image-check: install ## install every package afresh, as the Dockerfile does (asks the package index)
 	$(BIN)/pytest -m slow_install tests/acceptance/test_dockerfile.py

@@ -139,7 +139,7 @@ def live_view(worker: Worker, batch_id: str) -> BatchView | None:
         batch=roster.batch,
         plan=roster.plan,
         runs=tuple(sorted(roster.runs.values(), key=lambda run: run.index)),
-        sessions=tuple(roster.sessions.values()),
+        sessions=tuple((roster.sessions | roster.unrecorded).values()),
     )
 
 

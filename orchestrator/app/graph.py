@@ -7,7 +7,9 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
+from typing import Final
 
 from loguru import logger
 
@@ -24,6 +26,8 @@ from orchestrator.engine.remotes import AgentClient, Remotes
 from orchestrator.engine.roster import Listener
 from orchestrator.settings import Settings
 from orchestrator.store.database import Store, open_store, sqlite_path
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +59,12 @@ def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Rem
 
 
 def place_of(settings: Settings) -> str:
-    """Who makes our marks: ORCHESTRATOR_OWNER, else this machine and its state file (one state has one driver)."""
-    return settings.owner or f"{socket.gethostname()}:{sqlite_path(settings.database_url)}"
+    """Who makes our marks: ORCHESTRATOR_OWNER, else this machine since its boot, and its state file.
+
+    Hosts made from one image share their name, and often the path: without the boot, one would end another's sessions.
+    """
+    boot = BOOT_ID.read_text(encoding="ascii").strip() if BOOT_ID.exists() else ""
+    return settings.owner or f"{socket.gethostname()}:{boot}:{sqlite_path(settings.database_url)}"
 
 
 @asynccontextmanager
@@ -92,6 +100,7 @@ async def open_worker(
             speed=speed,
             exclusive=driver.exclusive,
             changed=driver.note,
+            unrecorded=driver.note_unrecorded,
             doomed=driver.doomed,
             hurry=condemned,
             hurried=driver.hurried,

@@ -47,7 +47,7 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "cancelled": batch.cancel_asked_at is not None,
             "reason": batch.refusal or batch.cancel_reason,
             "exit_code": int(view.exit_code),
-            "exit_meaning": EXIT_MEANINGS[view.exit_code],
+            "exit_meaning": exit_meaning(view),
             "speed": batch.speed,
             "gate": {
                 "min_pass_rate": view.plan.gate.min_pass_rate,
@@ -65,6 +65,13 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
         "teardown": teardown_statement(view.sessions, view.submissions),
         "phases": phase_seconds(view.runs),
     }
+
+
+def exit_meaning(view: BatchView) -> str:
+    """What the exit code says in words, and no more than is known."""
+    if view.exit_code is ExitCode.CANCELLED and not all(session.torn_down for session in view.sessions):
+        return "cancelled; what is named as left is not torn down yet"
+    return EXIT_MEANINGS[view.exit_code]
 
 
 def _sessions_of(run: Run, sessions: tuple[Session, ...]) -> list[Session]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
@@ -92,6 +93,13 @@ def exit_now(code: ExitCode) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(int(code))
+
+
+def end_within(seconds: float, code: ExitCode) -> None:
+    """Let closing take this long and no longer, whatever thread or disk it waits for."""
+    timer = threading.Timer(seconds, exit_now, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _configure_logging(log_level: str | None) -> None:

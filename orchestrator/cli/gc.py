@@ -32,6 +32,7 @@ from orchestrator.plans import load_plan
 from orchestrator.settings import Settings, load_settings
 
 SAY_EVERY: Final = 10.0
+STOPPED_EARLY: Final = "gc was stopped before it had looked everywhere: run `orchestrator gc` again."
 LIMITS_OF_LOOKING: Final = "(It shows a bot up to 15 seconds late; empty rooms of ours are not seen, and expire.)"
 BY_COMMAND: Final = "cancelled by `orchestrator cancel`"
 
@@ -92,13 +93,20 @@ async def _collect(settings: Settings, found: Leftovers, plan: Plan | None, cons
 
             async with interruption.answering(stop):
                 await _watch(collecting, collection, notes, deadline)
-            if collecting.done() and not collecting.cancelled():
+            whole = collecting.done() and not collecting.cancelled()
+            if whole:
                 collecting.result()
             collecting.cancel()
             sessions = await collection.sessions()
     if collection.surroundings is not None and not found.nothing:
         print_surroundings(console, collection.surroundings)
-    return _conclude(console, sessions)
+    if whole:
+        return _conclude(console, sessions)
+    statement = teardown_statement(sessions)
+    lines = teardown_lines(statement)
+    for line in [*(lines if statement["left"] else lines[:-1]), STOPPED_EARLY]:  # never that nothing is left
+        console.print(line, soft_wrap=True)
+    return int(ExitCode.CANCELLED if interruption.asked else ExitCode.LEFT_BEHIND)
 
 
 async def _watch(collecting: asyncio.Task[None], collection: Collection, notes: PlainLines, deadline: float) -> None:

@@ -38,6 +38,14 @@ STATUS_SIGNS: Final = {
 Look = Callable[[], BatchView | None]
 
 
+def say(console: Console, text: str) -> None:
+    """One line, if anybody still reads: sessions have to be ended whether or not."""
+    try:
+        console.print(text, soft_wrap=True)
+    except (OSError, SystemExit):  # rich leaves the process when a pipe breaks
+        console.quiet = True
+
+
 class Teller(Protocol):
     """Tells how a batch goes."""
 
@@ -76,7 +84,7 @@ class PlainLines:
 
     def note(self, text: str) -> None:
         """One line."""
-        self._console.print(text, soft_wrap=True)
+        say(self._console, text)
 
     def begin(self, batch_id: str, *, runs: int) -> None:
         """Few runs get a line per step."""
@@ -130,7 +138,7 @@ class LiveScreen:
 
     def note(self, text: str) -> None:
         """One line above the screen."""
-        self._console.print(text, soft_wrap=True)
+        say(self._console, text)
 
     def begin(self, batch_id: str, *, runs: int) -> None:  # noqa: ARG002  the screen shows only one batch
         """Draw large batches less often."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.app.batches import (
     BatchView,
@@ -25,7 +25,7 @@ from orchestrator.app.preflight import check_keys, check_remotes, check_time_sca
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
 from orchestrator.cli.console import stderr_console, stdout_console
-from orchestrator.cli.edge import Underway, exit_now, print_json
+from orchestrator.cli.edge import Underway, end_within, exit_now, print_json
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import Look, Teller, teller_for
 from orchestrator.cli.stopping import Stopping
@@ -74,29 +74,42 @@ class Report:
     early: bool = False
 
 
+Conclude = Callable[[Report], None]
+CLOSING_SECONDS: Final = 0.7  # after the report of a batch that was left open
+
+
 async def run(order: RunOrder) -> int:
     """Drive one batch to its end and say what came of it; returns the batch's exit code."""
     settings = load_settings()
     teller = teller_for(stderr_console(), SystemClock())
     if order.report_dir is not None:
         make_folder(order.report_dir)
+    conclude = partial(_conclude, order, teller)
     if order.resume is None:
-        report = await drive(_new(order, settings, teller), teller)
+        report = await drive(_new(order, settings, teller), teller, conclude=conclude)
     else:
-        report = await _resume(order, settings, teller)
+        report = await _resume(order, settings, teller, conclude)
+    if report.early:
+        exit_now(report.view.exit_code)
+    conclude(report)
+    return int(report.view.exit_code)
+
+
+def _conclude(order: RunOrder, teller: Teller, report: Report) -> None:
+    """Everything that is said at the end."""
     if order.report_dir is not None:
         teller.note(write_reports(report.document, order.report_dir))
     if order.as_json:
         print_json(report.document)
     else:
         print_report(stdout_console(), report.document)
-    if report.early:
-        exit_now(report.view.exit_code)
-    return int(report.view.exit_code)
 
 
-async def drive(assignment: Assignment, teller: Teller) -> Report:
-    """Check, create (unless it is resumed), drive; signals stop it in steps."""
+async def drive(assignment: Assignment, teller: Teller, *, conclude: Conclude | None = None) -> Report:
+    """Check, create (unless it is resumed), drive; signals stop it in steps.
+
+    Where time is up, `conclude` comes before anything is closed, and closing may not take long.
+    """
     for note in check_keys(assignment.plan, assignment.settings):
         teller.note(f"note: {note}")
     looks: list[Look] = []
@@ -117,7 +130,11 @@ async def drive(assignment: Assignment, teller: Teller) -> Report:
             left = await _drive_to_end(worker, batch_id, teller, interruption, stopping)
             view = left or await view_batch(worker.store, batch_id)
             document = report_document(view, result_url=worker.remotes.cekura.result_url)
-            return Report(view=view, document=document, early=left is not None)
+            report = Report(view=view, document=document, early=left is not None)
+            if report.early and conclude is not None:
+                conclude(report)
+                end_within(CLOSING_SECONDS, report.view.exit_code)
+            return report
 
 
 async def _drive_to_end(
@@ -163,7 +180,7 @@ def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
     )
 
 
-async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report:
+async def _resume(order: RunOrder, settings: Settings, teller: Teller, conclude: Conclude) -> Report:
     if order.overrides or order.time_scale != 1:
         raise InvalidSettings(
             "--set and --time-scale do not go with --resume: a batch keeps the plan and pace it began with",
@@ -192,7 +209,7 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller) -> Report
         batch_id=batch.batch_id,
         drain=order.drain,
     )
-    return await drive(assignment, teller)
+    return await drive(assignment, teller, conclude=conclude)
 
 
 async def _check_remotes(assignment: Assignment, worker: Worker, teller: Teller) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +18,10 @@ from orchestrator.app.reading import unsettled_of
 from orchestrator.cli.progress import Teller
 from orchestrator.cli.tables import counted
 from orchestrator.domain.errors import Conflict, StateUnusable
+from orchestrator.domain.submission import Submission
+from orchestrator.engine.ending import UNNAMED
 
+STATE_SECONDS: Final = 1.0  # how long the state may take to hear of it
 WINDOW: Final = 6.0  # real seconds from the signal that ends the calls to the report
 BY_SIGNAL: Final = "interrupted by the person or process that ran it"
 DRAINING: Final = "interrupted: nothing new is begun, calls under way may finish (once more ends them)"
@@ -32,6 +36,7 @@ class Stopping:
         self._batch_id = batch_id
         self._teller = teller
         self._over = asyncio.Event()
+        self._draining: asyncio.Task[None] | None = None
         self.answers: tuple[Callable[[], Awaitable[None]], ...] = (
             (self._drain, self._cancel) if drain else (self._cancel,)
         )
@@ -45,41 +50,61 @@ class Stopping:
         finally:
             over.cancel()
             driving.cancel()
+            if self._draining is not None:
+                self._draining.cancel()
 
     async def _left(self) -> BatchView | None:
+        rosters = self._worker.driver.rosters.values()
+        alive = sum(len(unsettled_of([*(one.sessions | one.unrecorded).values()])) for one in rosters)
+        may_live = f"{counted(alive, 'session')} may be alive"
+        self._teller.note(f"{WINDOW:g} s are over: {may_live}; `orchestrator gc` goes on where this ends")
         view = live_view(self._worker, self._batch_id)
         if view is None:
-            return None  # it closed in this very moment
-        try:
-            submissions = (await view_batch(self._worker.store, self._batch_id)).submissions
-        except StateUnusable:
-            submissions = ()
+            return None  # it is closed; what is left was left by an earlier batch
         asked_at = view.batch.cancel_asked_at or self._worker.clock.now()
         batch = replace(view.batch, cancel_asked_at=asked_at, cancel_reason=BY_SIGNAL)
-        alive = counted(len(unsettled_of(view.sessions)), "session")
-        self._teller.note(f"{WINDOW:g} s are over: {alive} may be alive; `orchestrator gc` goes on where this ends")
-        return replace(view, batch=batch, submissions=submissions)
+        posting = self._worker.driver.rosters[self._batch_id].posting
+        runs = tuple(
+            replace(run, reason=UNNAMED.format(reason=BY_SIGNAL)) if run.nonce in posting and not run.reason else run
+            for run in view.runs
+        )
+        return replace(view, batch=batch, runs=runs, submissions=await self._submissions())
+
+    async def _submissions(self) -> tuple[Submission, ...]:
+        try:
+            async with asyncio.timeout(STATE_SECONDS):
+                return (await view_batch(self._worker.store, self._batch_id)).submissions
+        except (StateUnusable, TimeoutError):
+            return ()
 
     async def _drain(self) -> None:
         self._teller.note(DRAINING)
-        try:
-            await self._commit(drains=True)
-        except StateUnusable as error:
-            self._teller.note(f"{error}: calls cannot be let finish in order; once more ends them")
+        self._draining = asyncio.create_task(self._insist_on_draining(), name="drain")
+
+    async def _insist_on_draining(self) -> None:
+        """Until the wish is written nothing new begins anyway, because an intent has to be written first."""
+        while True:
+            try:
+                await self._commit(drains=True)
+            except StateUnusable:
+                await asyncio.sleep(STATE_SECONDS)
+            else:
+                return
 
     async def _cancel(self) -> None:
         self._teller.note(ENDING)
         asyncio.get_running_loop().call_later(WINDOW, self._over.set)
+        if self._draining is not None:
+            self._draining.cancel()
         try:
-            await self._commit(drains=False)
-        except StateUnusable:
+            async with asyncio.timeout(STATE_SECONDS):
+                await self._commit(drains=False)
+        except (StateUnusable, TimeoutError):
             await self._worker.driver.abandon(BY_SIGNAL)
 
     async def _commit(self, *, drains: bool) -> None:
         clock = self._worker.clock
-        try:
+        with suppress(Conflict):  # it is closed; what is torn down beside it must hurry all the same
             await cancel_batch(self._worker.store, self._batch_id, clock=clock, reason=BY_SIGNAL, drains=drains)
-        except Conflict:
-            return  # it closed in this very moment
         if not drains:
             self._worker.driver.hurry()

@@ -24,7 +24,7 @@ from orchestrator.domain.submission import SubmissionStatus
 from orchestrator.domain.verdict import Outcome
 from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.departures import Departures
-from orchestrator.engine.ending import Ending, end_runs
+from orchestrator.engine.ending import HURRIED_SECONDS, Ending, end_runs
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.readiness import Readiness
@@ -86,6 +86,12 @@ class Driver:
         if session.batch_id in self._reading:
             self._reading[session.batch_id].append(session)
 
+    def note_unrecorded(self, session: Session) -> None:
+        """Take note of a teardown that no row tells of."""
+        roster = self.rosters.get(session.batch_id)
+        if roster is not None:
+            roster.unrecorded[session.nonce] = session
+
     async def _sessions(self, batch_id: str) -> list[Session]:
         """The rows of a batch's sessions, and what the reaper moved since they were read: its word comes only once."""
         moved = self._reading[batch_id] = []
@@ -120,13 +126,23 @@ class Driver:
 
     async def abandon(self, reason: str) -> None:
         """End every call and doom every session, with no word of it in a state that cannot be written."""
+        self._hurried = True
         for roster in self.rosters.values():
             roster.closing = True
+        await self._answers_under_way()
+        self._abandoned = self._hurried = True
+        for roster in self.rosters.values():
             unfinished = [run for run in roster.runs.values() if not run.status.final]
             await self._calls.end_all(unfinished)
             for run in unfinished:
                 roster.doom(run, reason)
         self._condemned.set()
+
+    async def _answers_under_way(self) -> None:
+        """Give the POSTs under way a moment: a call can only be ended by its name."""
+        until = self._clock.monotonic() + HURRIED_SECONDS
+        while any(roster.posting for roster in self.rosters.values()) and self._clock.monotonic() < until:
+            await self._clock.sleep(0.05)
 
     async def drive(self, batch_id: str) -> None:
         """Drive a batch until it is closed; at once when it already is."""

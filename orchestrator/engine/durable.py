@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.domain.errors import Conflict, OrchestratorError
+from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.store.companion import connection_options
 
 Drive = Callable[[str], Awaitable[None]]
@@ -70,7 +70,12 @@ class Durable:
 
         # No limit on recoveries: however often the process dies, the batch is driven to its end.
         self._workflow = DBOS.workflow(name="batch", max_recovery_attempts=None)(batch)
-        DBOS.launch()
+        try:
+            DBOS.launch()
+        except Exception as error:
+            failure = StateUnusable(f"the durable engine could not use the state: {type(error).__name__}")
+            failure.next_step = "Free disk space or make the state file writable, then `orchestrator gc`."
+            raise failure from error
 
     async def run(self, batch_id: str) -> None:
         """Drive a batch durably; one that is already under way (recovered) is waited for."""
@@ -78,11 +83,11 @@ class Durable:
 
         if self._workflow is None:
             raise Conflict("the durable engine is not running")
-        with SetWorkflowID(batch_id):
-            handle = await DBOS.start_workflow_async(self._workflow, batch_id)
         try:
+            with SetWorkflowID(batch_id):  # raises at once what an earlier process ended it with
+                handle = await DBOS.start_workflow_async(self._workflow, batch_id)
             await handle.get_result()
-        except OrchestratorError:
+        except Exception:  # noqa: BLE001  whatever ended it, now or in an earlier process, its own writes included
             # The library never takes up a workflow that ended in an error, but the rows say what is left: go on here.
             await self._drive(batch_id)
 

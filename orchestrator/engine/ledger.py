@@ -44,19 +44,22 @@ class Ledger:
         return await self._insist(partial(self._store.read, query))
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        failed = False
+        failed = taken = False
         try:
             while True:
                 try:
-                    return await work()
+                    value = await work()
                 except StateUnusable as error:
                     if not failed:
                         failed = True
                         self._begin_waiting(error)
                     await self._clock.sleep(TRY_AGAIN)
+                else:
+                    taken = True
+                    return value
         finally:
             if failed:
-                self._end_waiting()
+                self._end_waiting(taken=taken)
 
     def _begin_waiting(self, error: StateUnusable) -> None:
         self._waiting += 1
@@ -67,9 +70,11 @@ class Ledger:
                 error=str(error),
             )
 
-    def _end_waiting(self) -> None:
+    def _end_waiting(self, *, taken: bool) -> None:
         self._waiting -= 1
         if self._waiting == 0 and self.unwritable_since is not None:
             seconds = self._clock.monotonic() - self.unwritable_since
             self.unwritable_since = None
+            if not taken:
+                return  # whoever waited was told to go
             logger.warning("the state can be written again: the batch goes on", after_seconds=round(seconds))

@@ -91,7 +91,7 @@ class Outage:
 
     async def _begin_anew(self) -> None:
         """Tell the runs whose bots were let go; those that were called hear of their call's end from the next poll."""
-        lost = [run for run in self._roster.of_status(*UNCALLED) if self._doomed(run)]
+        lost = [run for run in self._roster.of_status(RunStatus.STARTED, RunStatus.READY) if self._doomed(run)]
         fact = SessionLost(at=self._clock.now(), reason=LET_GO)
         await asyncio.gather(*(self._roster.apply(run.run_id, fact) for run in lost))
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from loguru import logger
 
@@ -28,6 +28,7 @@ from orchestrator.store.database import Store
 
 REAP_EVERY: Final = 1.0
 CLAIM_SECONDS: Final = 150.0  # longer than any one try can take
+CLAIM_PATIENCE: Final = 2.0  # a state that does not answer within this is worked beside
 CLAIM_MOST: Final = 1000  # what one bulk delete takes
 LOOKUP_SECONDS: Final = 180.0
 LONGEST_RETRY: Final = 30.0
@@ -50,6 +51,7 @@ class Reaper:
         speed: float,
         exclusive: Callable[[str], bool],
         changed: Callable[[Session], None],
+        unrecorded: Callable[[Session], None],
         doomed: Callable[[], Collection[Session]],
         hurry: asyncio.Event,
         hurried: Callable[[], bool],
@@ -60,6 +62,8 @@ class Reaper:
         self._speed = speed
         self._exclusive = exclusive
         self._changed = changed
+        self._note_unrecorded = unrecorded
+        self._claims_lost = False  # a round could not record: its claims are void
         self._doomed = doomed
         self._hurry = hurry
         self._crew = TeardownCrew(remotes=remotes, hurried=hurried)
@@ -72,8 +76,7 @@ class Reaper:
         await self._release()
         async with asyncio.TaskGroup() as rounds:
             while True:
-                work = await self._work()
-                if work is not None:
+                for work in await self._work():
                     rounds.create_task(self._round(work), name="tear down")
                 await self._wait()
 
@@ -92,26 +95,44 @@ class Reaper:
         except StateUnusable as error:
             logger.error("teardown waits for the claims of an earlier process", error=str(error))
 
-    async def _work(self) -> Awaitable[None] | None:
-        """What there is to do now, ready to be awaited."""
-        now = self._clock.now()
-        until = now + timedelta(seconds=CLAIM_SECONDS)
-        try:
-            claimed = await self._store.write(partial(session_rows.claim_due, now=now, until=until, most=CLAIM_MOST))
-        except StateUnusable:
+    async def _work(self) -> list[Awaitable[None]]:
+        """What there is to do now, ready to be awaited.
+
+        A claim of nothing writes nothing, so it passes on a full disk too: then `doomed` knows what is to be done.
+        """
+        now, work = self._clock.now(), list[Awaitable[None]]()
+        claimed = await self._claimed(now)
+        if claimed:
+            work.append(self._tear_down(claimed))
+        if claimed is None or self._doomed():
             unclaimed = await self._unclaimed(now)
-        else:
-            if claimed:
-                return self._tear_down(claimed)
-            # A claim of nothing writes nothing, so it may pass while the disk is full.
-            unclaimed = [session for session in self._doomed() if self._due_unclaimed(session, now)]
-        return self._crew.tear_down(unclaimed, now=now, tell=self._remember) if unclaimed else None
+            if unclaimed:
+                work.append(self._crew.tear_down(unclaimed, now=now, tell=self._remember))
+        return work
+
+    async def _claimed(self, now: datetime) -> list[Session] | None:
+        """What this reaper may tear down and record; None where the state does not take the claim in time."""
+        try:
+            async with asyncio.timeout(CLAIM_PATIENCE):
+                claimed = await self._store.write(partial(self._claim, now))
+        except (StateUnusable, TimeoutError):
+            self._claims_lost = True  # a claim that was too late for us may have been taken all the same
+            return None
+        self._claims_lost = False
+        return claimed
+
+    def _claim(self, now: datetime, connection: Any) -> list[Session]:
+        if self._claims_lost:
+            session_rows.release_claims(connection)
+        until = now + timedelta(seconds=CLAIM_SECONDS)
+        return session_rows.claim_due(connection, now=now, until=until, most=CLAIM_MOST)
 
     async def _round(self, work: Awaitable[None]) -> None:
         """One round never ends the reaper: what it could not record is claimed again when its claim has run out."""
         try:
             await work
         except* OrchestratorError as errors:
+            self._claims_lost = True
             logger.error("a round of teardown could not be recorded", error=str(errors.exceptions[0]))
         except* Exception as defects:  # noqa: BLE001  the supervisor: a defect in one must not stop all others
             logger.opt(exception=defects).error("a round of teardown met a defect")
@@ -165,7 +186,7 @@ class Reaper:
             return
         session = replace(ends.session, session_end=ends.session_end, room_end=ends.room_end)
         self._unrecorded[session.nonce] = None if session.torn_down else self._again_at(session.nonce)
-        self._changed(session)
+        self._note_unrecorded(session)
 
     # --- recording -------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ class Roster:
         self.closing = False  # nothing new is started or submitted any more
         self.posting: set[str] = set()  # sessions in a POST whose meaning is not known yet: a call may be under way
         self.doomed: dict[str, Session] = {}  # condemned in memory only, because the state could not be written
+        self.unrecorded: dict[str, Session] = {}  # ends that could not be written: for the eye, never believed
         self._heard: dict[str, Session] = {}  # sessions as an answer named them that could not be written yet
         self.reset(runs=runs, sessions=sessions)
 
@@ -120,6 +121,7 @@ class Roster:
         """Take note of a session row that was committed elsewhere."""
         if session.batch_id == self.batch.batch_id:
             self.sessions[session.nonce] = session
+            self.unrecorded.pop(session.nonce, None)
             self.ring()
 
     def hear(self, session: Session) -> None:
@@ -129,11 +131,13 @@ class Roster:
     def doom(self, run: Run, reason: str) -> None:
         """Condemn the session of a run in memory: the state cannot be written, and the session need not live."""
         session = self._heard.get(run.nonce or "") or self.session_of(run)
-        if session is not None and session.nonce not in self.doomed:
+        known = self.doomed.get(session.nonce) if session is not None else None
+        # An answer may have named meanwhile what had to be doomed without a name.
+        if session is not None and (known is None or known.session_id != session.session_id):
             self.doomed[session.nonce] = replace(session, condemned_for=reason)
 
     def doomed_sessions(self) -> list[Session]:
-        """The doomed that are not known to be torn down yet."""
+        """The doomed that no row says are torn down."""
         known = self.sessions
         return [one for nonce, one in self.doomed.items() if nonce not in known or not known[nonce].torn_down]
 

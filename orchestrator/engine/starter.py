@@ -36,6 +36,7 @@ from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
+from orchestrator.engine.outage import LET_GO
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster, SessionUnit
 from orchestrator.engine.teardown import SHARED, made_by
@@ -44,6 +45,8 @@ from orchestrator.store import sessions as session_rows
 
 MARK: Final = "_orchestrator"
 LONGEST_WAIT: Final = 15.0
+STALE_SECONDS: Final = 10.0  # an intent that waited longer for the state is not sent: its room's expiry was set before
+WAITED: Final = "the state could not be written when it was to be sent"
 RUNNER_IDLE_SECONDS: Final = (
     300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
 )
@@ -204,6 +207,10 @@ class Starter:
             sent = partial(session_rows.record_sent, nonce=session.nonce, at=self._clock.now())
             if not await self._roster.write_unit(sent):
                 return  # condemned, or its batch cancelled, before it was sent: it never will be
+            if self._stale(session):
+                await self._not_sent(run, session)
+                return
+            self._roster.put(replace(session, status=SessionStatus.SENT, sent_at=self._clock.now()))
             started = await self._agent.start_session(request)
         except (RemoteBusy, RemoteUnavailable) as error:
             await self._refused_for_now(run, session, error)
@@ -217,6 +224,15 @@ class Starter:
             self._remotes.starting.discard(session.nonce)
             self._under_way.discard(session.nonce)
             self._roster.ring()
+
+    def _stale(self, session: Session) -> bool:
+        """True where the state kept the intent waiting: its room would expire too early, or nobody wants it now."""
+        waited = (self._clock.now() - session.intended_at).total_seconds()
+        return self._roster.closing or session.nonce in self._roster.doomed or waited > STALE_SECONDS
+
+    async def _not_sent(self, run: Run, session: Session) -> None:
+        fact = StartRefused(at=self._clock.now(), reason=WAITED, for_now=True)
+        await self._roster.apply(run.run_id, fact, also=_refusal(session, WAITED))
 
     async def _refused(self, run: Run, session: Session, reason: str) -> None:
         if not self._proven:
@@ -289,6 +305,9 @@ class Starter:
             await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
         except Conflict:
             await self._taken(run, session, started)
+            return
+        if session.nonce in self._roster.doomed:
+            await self._roster.apply(run.run_id, SessionLost(at=self._clock.now(), reason=LET_GO))
             return
         if await self._shared(session, started.room_url):
             await self._give_up_shared_room(run, session)

@@ -100,7 +100,9 @@ def record_answer(
     values["status"] = SessionStatus.ALIVE.value
     values["answered_at"] = func.coalesce(sessions.c.answered_at, literal(at, UtcTime))
     try:
-        connection.execute(update(sessions).where(sessions.c.nonce == nonce).values(**values, settled=False))
+        connection.execute(
+            update(sessions).where(sessions.c.nonce == nonce).values(**values, settled=False, teardown_next=None)
+        )
     except IntegrityError:
         raise Conflict(f"session {session_id} of this agent is already held by another row") from None
     if meeting_token is not None:

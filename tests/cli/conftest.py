@@ -36,6 +36,7 @@ scenarios:
 limits: {concurrency: 2}
 # Long enough for machines that are busy with other tests: hurried like everything else.
 timeouts: {ready: 600, run: 3000}
+timing: {lookup: 1800}
 retries: {infrastructure: 0}
 """
 # What a shell needs, and nothing that could hold a key.
