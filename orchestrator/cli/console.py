@@ -6,6 +6,7 @@ NO_COLOR is honoured (rich does it). Text from outside is never read as markup.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from datetime import datetime, timedelta
 from typing import Final, TextIO, cast
@@ -23,14 +24,25 @@ def stdout_console() -> Console:
     return _console(sys.stdout)
 
 
+class Aside(Console):
+    """A console for what is said beside the work: where nobody reads it any more, the work goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more; rich would redirect stdout and leave the process."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())  # or the last flush would fail, and change the exit code
+        os.close(nowhere)
+
+
 def stderr_console() -> Console:
     """The console for progress, notes and errors."""
-    return _console(sys.stderr)
+    return _console(sys.stderr, Aside)
 
 
-def _console(stream: TextIO) -> Console:
+def _console(stream: TextIO, kind: type[Console] = Console) -> Console:
     width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+    return kind(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
 def glyph(sign: str, console: Console) -> str:

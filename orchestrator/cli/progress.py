@@ -42,8 +42,8 @@ def say(console: Console, text: str) -> None:
     """One line, if anybody still reads: sessions have to be ended whether or not."""
     try:
         console.print(text, soft_wrap=True)
-    except (OSError, SystemExit):  # rich leaves the process when a pipe breaks
-        console.quiet = True
+    except OSError:
+        console.on_broken_pipe()
 
 
 class Teller(Protocol):

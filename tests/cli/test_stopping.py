@@ -1,7 +1,10 @@
 """What a signal asks for: everything ended in time, or named; with --drain, calls that come to their own end."""
 
+import json
 import resource
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -118,3 +121,32 @@ def test_with_a_full_disk_nothing_new_is_begun_and_everything_is_torn_down(shell
     assert not world["sessions"]["alive"]
     assert not world["rooms"]["alive"]
     assert world["submitted_twice"] == []
+
+
+def test_a_state_that_somebody_locks_keeps_nothing_alive(shell, play, steps):
+    sandbox = play(call_seconds=LONG)
+    child = shell.start_run("--json", "--set", "limits.concurrency=1")
+    steps.read_until(child, "-> in_call")
+    with closing(sqlite3.connect(shell.folder / ".orchestrator" / "state.db", isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        child.send_signal(signal.SIGTERM)
+        ended = steps.finish(child)
+
+    assert ended.code == 130, ended
+    world = sandbox.world()
+    assert not world["sessions"]["alive"]
+    assert not world["rooms"]["alive"]
+    assert shell("gc").code == 0
+
+
+def test_a_reader_that_goes_away_takes_no_batch_along(shell, play, steps, is_clean):
+    sandbox = play()
+    child = shell.start_run("--json")
+    steps.read_until(child, "starting")
+    child.stderr.close()
+
+    document = json.loads(child.stdout.read())
+    child.wait(60)
+
+    assert document["batch"]["outcome"] == "passed"
+    assert is_clean(sandbox.world())
