@@ -122,8 +122,8 @@ async def drive(assignment: Assignment, teller: Teller, *, conclude: Conclude | 
             speed=assignment.speed,
         ) as worker:
             await _check_remotes(assignment, worker, teller)
+            interruption.hold()  # from here on there is something to end: what an earlier process left
             await _end_leftovers(worker, teller, but=assignment.batch_id)
-            interruption.hold()
             batch_id = await _batch_id(assignment, worker, teller)
             looks.append(partial(live_view, worker, batch_id))
             stopping = Stopping(worker, batch_id, teller, drain=assignment.drain)

@@ -76,7 +76,7 @@ class Reaper:
         await self._release()
         async with asyncio.TaskGroup() as rounds:
             while True:
-                for work in await self._work():
+                for work in await self._work_or_nothing():
                     rounds.create_task(self._round(work), name="tear down")
                 await self._wait()
 
@@ -94,6 +94,13 @@ class Reaper:
             await self._store.write(session_rows.release_claims)
         except StateUnusable as error:
             logger.error("teardown waits for the claims of an earlier process", error=str(error))
+
+    async def _work_or_nothing(self) -> list[Awaitable[None]]:
+        try:
+            return await self._work()
+        except Exception:  # noqa: BLE001  the supervisor: a defect in one look must not stop all that follow
+            logger.exception("a look for what is to be torn down met a defect")
+            return []
 
     async def _work(self) -> list[Awaitable[None]]:
         """What there is to do now, ready to be awaited.

@@ -278,7 +278,7 @@ async def test_a_runner_that_may_have_started_a_bot_is_not_asked_again(bench, fa
 
 
 async def test_a_cancelled_batch_ends_its_calls_and_leaves_nothing(bench):
-    settings = SandboxSettings(speed=bench.speed, call_seconds=(3000.0, 4000.0))
+    settings = SandboxSettings(speed=bench.speed, call_seconds=(3000.0, 4000.0), connect_timeout=3000.0)
     async with Sandbox(settings) as box:
         async with bench.worker(box) as worker:
             batch_id = await bench.start(worker, bench.plan(scenarios="[{scenario: 101, repeat: 6}]", calls=3))
