@@ -28,7 +28,7 @@ from orchestrator.engine.ending import HURRIED_SECONDS, Ending, end_runs
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.readiness import Readiness
-from orchestrator.engine.recovery import Recovery
+from orchestrator.engine.recovery import NEVER_SENT, Recovery
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Listener, Roster
 from orchestrator.engine.settlement import Settlement, unsettled_reason
@@ -161,16 +161,14 @@ class Driver:
             del self.rosters[batch_id]
 
     async def _give_up_submissions(self, batch_id: str) -> None:
-        """Leave none `sent` behind: one whose runs had ended when a process died is looked up by nobody any more."""
+        """Leave none open: one whose runs had ended when a process died is taken up by nobody any more."""
         for submission in await self._ledger.read(partial(submission_rows.list_submissions, batch_id=batch_id)):
+            settle = partial(submission_rows.record_settled, submission_id=submission.submission_id)
             if submission.status is SubmissionStatus.SENT:
-                unit = partial(
-                    submission_rows.record_settled,
-                    submission_id=submission.submission_id,
-                    status=SubmissionStatus.UNKNOWN,
-                    note=unsettled_reason(submission),
-                )
-                await self._ledger.write(unit)
+                note = unsettled_reason(submission)
+                await self._ledger.write(partial(settle, status=SubmissionStatus.UNKNOWN, note=note))
+            elif submission.status is SubmissionStatus.INTENT:
+                await self._ledger.write(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
         closed = partial(

@@ -24,6 +24,7 @@ from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
 LOOK_AGAIN: Final = 5.0
+NEVER_SENT: Final = "the process ended before it was sent"
 INTERRUPTED: Final = "the process ended before its start was sent"
 UNSETTLED: Final = (
     "its start answer was lost and {nothing}: sent at {at}, it may have begun a session of {agent} with the mark "
@@ -82,7 +83,7 @@ class Recovery:
                 submission_rows.record_settled,
                 submission_id=submission.submission_id,
                 status=SubmissionStatus.REFUSED,
-                note="the process ended before it was sent",
+                note=NEVER_SENT,
             )
             await self._roster.write_unit(refused)
             for session in held:
