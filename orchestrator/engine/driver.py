@@ -130,7 +130,6 @@ class Driver:
         for roster in self.rosters.values():
             roster.closing = True
         await self._answers_under_way()
-        self._abandoned = self._hurried = True
         for roster in self.rosters.values():
             unfinished = [run for run in roster.runs.values() if not run.status.final]
             await self._calls.end_all(unfinished)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.domain.errors import Conflict, StateUnusable
-from orchestrator.store.companion import connection_options
+from orchestrator.store.companion import STATE_TROUBLE, connection_options
 
 Drive = Callable[[str], Awaitable[None]]
 
@@ -39,6 +39,7 @@ class Durable:
         self._drive = drive
         self._workflow: Callable[..., Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def launch(self) -> None:
         """Start the engine; batches that a dead process left open are taken up again at once, on this loop."""
@@ -72,7 +73,7 @@ class Durable:
         self._workflow = DBOS.workflow(name="batch", max_recovery_attempts=None)(batch)
         try:
             DBOS.launch()
-        except Exception as error:
+        except STATE_TROUBLE as error:
             failure = StateUnusable(f"the durable engine could not use the state: {type(error).__name__}")
             failure.next_step = "Free disk space or make the state file writable, then `orchestrator gc`."
             raise failure from error
@@ -89,17 +90,22 @@ class Durable:
             await handle.get_result()
         except Exception:  # noqa: BLE001  whatever ended it, now or in an earlier process, its own writes included
             # The library never takes up a workflow that ended in an error, but the rows say what is left: go on here.
-            await self._drive(batch_id)
+            await self._drive_once(batch_id)
 
     async def _execute(self, batch_id: str) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
         try:
-            await self._drive(batch_id)
+            await self._drive_once(batch_id)
         finally:
             if task is not None:
                 self._tasks.discard(task)
+
+    async def _drive_once(self, batch_id: str) -> None:
+        """One at a time: a handle that cannot be read says nothing of a workflow that still drives the batch."""
+        async with self._turns.setdefault(batch_id, asyncio.Lock()):
+            await self._drive(batch_id)
 
     async def close(self) -> None:
         """Stop driving (rows and workflows stay as they are), then stop the engine off the loop."""

@@ -12,8 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 KNOWS_SUBSEC: Final = (3, 42, 0)
 BUSY_SECONDS: Final = 30.0
+STATE_TROUBLE: Final = (SQLAlchemyError, sqlite3.Error)  # what the library lets through where the file refuses
 
 
 def connection_options(path: Path) -> dict[str, Any]:
