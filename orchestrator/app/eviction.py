@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Final
 
 from orchestrator.app.surroundings import Stray, Surroundings
@@ -15,15 +16,14 @@ from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNotFound
 from orchestrator.domain.plan import AgentKind, Plan
+from orchestrator.domain.retry import backoff_seconds
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.remotes import Remotes
-from orchestrator.engine.teardown import RUNNER_IDLE, Ends, TeardownCrew
+from orchestrator.engine.teardown import CLOUD_LIMIT, RUNNER_IDLE, Ends, TeardownCrew
 from orchestrator.plans.rooms import room_seconds
 
 LONGEST_SESSION: Final = timedelta(hours=4)  # the most a deployment can be set to (Pipecat Cloud, active sessions)
-FIRST_RETRY: Final = 1.0
 LONGEST_RETRY: Final = 10.0
-LIMIT: Final = "Pipecat Cloud's session limit"
 NO_SESSION: Final = (
     "put out of its room; no live session at Pipecat Cloud names it, so it is a runner's, which cannot be observed: "
     "its own idle timeout ends it"
@@ -56,16 +56,14 @@ class Eviction:
     async def run(self) -> None:
         """Tear down until every end is confirmed or bounded. Every call may be repeated."""
         await self._learn_limits()
-        wait = FIRST_RETRY
-        while True:
+        for tries in count(1):
             await self._put_out()
             due = [row for key, row in self._rows.items() if not row.torn_down and key not in self._guests]
             if due:
                 await self._crew.tear_down(due, now=self._clock.now(), tell=self._hear)
             if all(row.torn_down for row in self.sessions):
                 return
-            await self._clock.sleep(wait)
-            wait = min(LONGEST_RETRY, wait * 2)
+            await self._clock.sleep(backoff_seconds(tries, longest=LONGEST_RETRY))
 
     async def _hear(self, ends: Ends) -> None:
         key = ends.session.nonce
@@ -119,7 +117,7 @@ class Eviction:
             agent_address=stray.session.agent.agent_name if stray.session is not None else "",
             status=SessionStatus.ALIVE,
             intended_at=begun,
-            ends_by=LIMIT,
+            ends_by=CLOUD_LIMIT,
             ends_at=begun + LONGEST_SESSION,
             room_expires_at=self._room_expires_at(stray, begun),
             session_id=record.session_id if record is not None else None,

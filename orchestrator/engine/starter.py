@@ -39,7 +39,7 @@ from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.outage import LET_GO
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster, SessionUnit
-from orchestrator.engine.teardown import SHARED, made_by
+from orchestrator.engine.teardown import CLOUD_LIMIT, SHARED, made_by
 from orchestrator.plans import render_run, room_seconds
 from orchestrator.store import sessions as session_rows
 
@@ -174,7 +174,7 @@ class Starter:
 
     def _bound(self, now: datetime, room_expires_at: datetime) -> tuple[str, datetime]:
         if self._roster.plan.agent.kind is AgentKind.PIPECAT_CLOUD:
-            return "Pipecat Cloud's session limit", now + timedelta(seconds=self._session_limit)
+            return CLOUD_LIMIT, now + timedelta(seconds=self._session_limit)
         idle = timedelta(seconds=RUNNER_IDLE_SECONDS)
         return "the bot's own idle timeout once its room has expired", room_expires_at + idle
 
@@ -205,12 +205,13 @@ class Starter:
         try:
             request = self._request(run, session)
             sent = partial(session_rows.record_sent, nonce=session.nonce, at=self._clock.now())
-            if not await self._roster.write_unit(sent):
+            row = await self._roster.write_unit(sent)
+            if row is None:
                 return  # condemned, or its batch cancelled, before it was sent: it never will be
             if self._stale(session):
                 await self._not_sent(run, session)
                 return
-            self._roster.put(replace(session, status=SessionStatus.SENT, sent_at=self._clock.now()))
+            self._roster.put(row)
             started = await self._agent.start_session(request)
         except (RemoteBusy, RemoteUnavailable) as error:
             await self._refused_for_now(run, session, error)

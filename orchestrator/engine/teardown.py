@@ -27,6 +27,7 @@ OPEN: Final = End()
 SHARED: Final = "a room the runner shares between sessions (DAILY_ROOM_URL): not ours to delete"
 EXPIRY_TOLERANCE: Final = timedelta(minutes=2)
 RECORD_APPEARS_WITHIN: Final = timedelta(seconds=60)
+CLOUD_LIMIT: Final = "Pipecat Cloud's session limit"
 RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle timeout, where the bot passes it on
 STOPS_AT_ONCE: Final = 20  # so that the records of the first are not asked for behind the stops of the last
 STOPS_FIRST: Final = 1.5  # seconds that rooms wait for the stops of their sessions

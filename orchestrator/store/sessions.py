@@ -66,8 +66,8 @@ def _held(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def record_sent(connection: Connection, nonce: str, *, at: datetime) -> bool:
-    """Note that the start call is about to be made; False unless the row is an untouched intent of a batch going on."""
+def record_sent(connection: Connection, nonce: str, *, at: datetime) -> Session | None:
+    """Note that the start call is about to be made; None unless the row is an untouched intent of a batch going on."""
     swapped = connection.execute(
         update(sessions)
         .where(
@@ -78,7 +78,7 @@ def record_sent(connection: Connection, nonce: str, *, at: datetime) -> bool:
         )
         .values(status=SessionStatus.SENT.value, sent_at=at)
     )
-    return swapped.rowcount == 1
+    return get_session(connection, nonce) if swapped.rowcount == 1 else None
 
 
 def record_answer(
