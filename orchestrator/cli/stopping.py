@@ -17,7 +17,7 @@ from orchestrator.app.graph import Worker
 from orchestrator.app.reading import unsettled_of
 from orchestrator.cli.progress import Teller
 from orchestrator.cli.tables import counted
-from orchestrator.domain.errors import Conflict, StateUnusable
+from orchestrator.domain.errors import Conflict, OrchestratorError, StateUnusable
 from orchestrator.domain.submission import Submission
 from orchestrator.engine.ending import UNNAMED
 
@@ -99,7 +99,7 @@ class Stopping:
         try:
             async with asyncio.timeout(STATE_SECONDS):
                 await self._commit(drains=False)
-        except (StateUnusable, TimeoutError):
+        except (OrchestratorError, TimeoutError):  # whatever keeps it from the state, the calls must end
             await self._worker.driver.abandon(BY_SIGNAL)
 
     async def _commit(self, *, drains: bool) -> None:
