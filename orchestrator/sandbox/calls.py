@@ -40,8 +40,10 @@ class Run:
     error_message: str = ""
     ended_reason: str = ""
     executed_at: float | None = None
+    tester_joined_at: float | None = None
     call_began_at: float | None = None
     call_ended_at: float | None = None
+    judged_at: float | None = None
     end_asked: bool = False
     cut_short: bool = False
     holds_slot: bool = False
@@ -148,6 +150,7 @@ class Call:
         except JoinRefused:
             self.hang_up(NEVER_CONNECTED)
             return
+        self._run.tester_joined_at = self._clock.now()
         if room.agents():
             self._begin()
         else:
@@ -218,6 +221,7 @@ class Call:
 
     def _judge(self, end: CallEnd) -> None:
         self._run.success = end.success
+        self._run.judged_at = self._clock.now()
         self._become(end.status)
         self._around.judged(self._run)
 

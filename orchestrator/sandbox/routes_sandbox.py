@@ -1,4 +1,4 @@
-"""The sandbox's own paths: the world to look at, the faults to change while it runs, the kill to arm."""
+"""The sandbox's own paths: the world to look at and its history, the faults to change meanwhile, the kill to arm."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from orchestrator.sandbox.world import World
 
 
 def add_sandbox_routes(app: web.Application, *, world: World, faults: Faults, kills: Kills) -> None:
-    """Register /world, /world.json, /sandbox/kill, /sandbox/faults (POST `{"set": [...]}` arms, DELETE disarms all)."""
+    """Register the paths.
+
+    GET /world, /world.json, /sandbox/history.json; /sandbox/faults (POST `{"set": [...]}` arms, DELETE disarms all);
+    /sandbox/kill.
+    """
 
     async def show(_: web.Request) -> web.Response:
         return web.json_response(world.document())
 
     async def show_page(_: web.Request) -> web.Response:
         return web.Response(text=world.page(), content_type="text/html")
+
+    async def show_history(_: web.Request) -> web.Response:
+        return web.json_response(world.history())
 
     async def show_faults(_: web.Request) -> web.Response:
         return web.json_response({"armed": faults.armed()})
@@ -37,6 +44,7 @@ def add_sandbox_routes(app: web.Application, *, world: World, faults: Faults, ki
 
     app.router.add_get("/world.json", show)
     app.router.add_get("/world", show_page)
+    app.router.add_get("/sandbox/history.json", show_history)
     app.router.add_get("/sandbox/faults", show_faults)
     app.router.add_post("/sandbox/faults", arm)
     app.router.add_delete("/sandbox/faults", disarm)

@@ -15,6 +15,7 @@ from orchestrator.sandbox.clock import SandboxClock, iso
 from orchestrator.sandbox.daily import Daily
 from orchestrator.sandbox.edge import Edge
 from orchestrator.sandbox.faults import Faults
+from orchestrator.sandbox.history import run_history, session_history
 from orchestrator.sandbox.rooms import Room
 from orchestrator.sandbox.routes_cekura import CekuraRoutes
 from orchestrator.sandbox.sessions import Session, Sessions
@@ -64,6 +65,17 @@ class World:
             "faults_armed": self.faults.armed(),
             "faults_fired": dict(self.faults.fired),
             "attending_after_ejection": self._attending_after_ejection(),
+        }
+
+    def history(self) -> dict[str, Any]:
+        """When everything happened, as JSON: sessions in the order of their starts, runs in that of their making."""
+        now = self.clock.now()
+        return {
+            "now": now,
+            "speed": self.clock.speed,
+            "sessions": [session_history(session, now) for session in self.sessions.all.values()],
+            "runs": [run_history(run) for run in self.cekura.runs.values()],
+            "requests": dict(self.edge.requests),
         }
 
     def page(self) -> str:
