@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from orchestrator.domain.errors import InvalidSettings, StateUnusable
+from orchestrator.store.budget import forget_held
 from orchestrator.store.lock import DrivingLock
 from orchestrator.store.migration import migrate
 from orchestrator.store.remnants import Remnants
@@ -168,6 +169,7 @@ def _writing_engine(path: Path) -> Engine:
         # Deferred transactions that read and then write fail with "database is locked" under contention.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    event.listen(engine, "rollback", forget_held)
     return engine
 
 

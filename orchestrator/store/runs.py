@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.verdict import Outcome
 from orchestrator.store.tables import runs
+
+# Put together once: to do so for each run costs three times what the statement itself does.
+_MOVING: Final = (
+    "status",
+    "outcome",
+    "reason",
+    "attempt",
+    "retries_used",
+    "nonce",
+    "cekura_run_id",
+    "cekura_result_id",
+    "timeline",
+)
+_RUN: Final = (
+    update(runs)
+    .where(
+        runs.c.run_id == bindparam("of_run"),
+        runs.c.status == bindparam("believed_status"),
+        runs.c.attempt == bindparam("believed_attempt"),
+    )
+    .values({name: bindparam(name) for name in _MOVING})
+)
 
 
 def record_planned(connection: Connection, planned: Sequence[Run]) -> None:
@@ -22,11 +44,8 @@ def record_planned(connection: Connection, planned: Sequence[Run]) -> None:
 
 def record_run(connection: Connection, run: Run, *, believed: Run) -> bool:
     """Write `run` if the row is still as `believed` (status and attempt); False when somebody was faster."""
-    swapped = connection.execute(
-        update(runs)
-        .where(runs.c.run_id == run.run_id, runs.c.status == believed.status.value, runs.c.attempt == believed.attempt)
-        .values(**_values(run))
-    )
+    believes = {"believed_status": believed.status.value, "believed_attempt": believed.attempt}
+    swapped = connection.execute(_RUN, {"of_run": run.run_id, **believes, **_moving(run)})
     return swapped.rowcount == 1
 
 
@@ -53,6 +72,13 @@ def _values(run: Run) -> dict[str, Any]:
         "index": run.index,
         "scenario_id": run.scenario_id,
         "scenario_position": run.scenario_position,
+        **_moving(run),
+    }
+
+
+def _moving(run: Run) -> dict[str, Any]:
+    """What a step may change."""
+    return {
         "status": run.status.value,
         "outcome": run.outcome.value if run.outcome else None,
         "reason": run.reason,

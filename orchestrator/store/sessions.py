@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, literal, not_, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.errors import Conflict, NotFound
@@ -14,71 +29,139 @@ from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
 from orchestrator.store.batches import going_on
+from orchestrator.store.budget import has_room, note_one_more
 from orchestrator.store.remnants import note_token_left
 from orchestrator.store.tables import UtcTime, sessions
+
+# The statements of a session's way are put together once: to do so each time costs three times what they do themselves.
+_OF: Final = sessions.c.nonce == bindparam("of_session")
+_UNCONDEMNED: Final = sessions.c.condemned_at.is_(None)
+
+_INTENT: Final = insert(sessions)
+_SENT: Final = (
+    update(sessions)
+    .where(_OF, sessions.c.status == SessionStatus.INTENT.value, _UNCONDEMNED, going_on(sessions.c.batch_id))
+    .values(status=SessionStatus.SENT.value, sent_at=bindparam("at"))
+    .returning(*sessions.c)
+)
+_ANSWER: Final = (
+    update(sessions)
+    .where(_OF)
+    .values(
+        status=SessionStatus.ALIVE.value,
+        answered_at=func.coalesce(sessions.c.answered_at, bindparam("at", type_=UtcTime)),
+        session_id=func.coalesce(bindparam("made_session_id"), sessions.c.session_id),
+        room_url=func.coalesce(bindparam("made_room_url"), sessions.c.room_url),
+        meeting_token=case(
+            (_UNCONDEMNED, func.coalesce(bindparam("made_token"), sessions.c.meeting_token)),
+            else_=sessions.c.meeting_token,
+        ),
+        settled=False,
+        teardown_next=None,
+    )
+    .returning(*sessions.c)
+)
+_STATUS: Final = (
+    update(sessions)
+    .where(_OF)
+    .values(status=bindparam("status"), note=bindparam("note"), settled=bindparam("settled"))
+    .returning(*sessions.c)
+)
+_READY: Final = (
+    update(sessions)
+    .where(_OF)
+    .values(
+        ready_at=bindparam("at"),
+        evidence=bindparam("evidence"),
+        seen_in_room_at=func.coalesce(bindparam("seen_at", type_=UtcTime), sessions.c.seen_in_room_at),
+    )
+    .returning(*sessions.c)
+)
+_CONDEMNED: Final = (
+    update(sessions)
+    .where(_OF, _UNCONDEMNED)
+    .values(
+        condemned_at=bindparam("at"),
+        condemned_for=bindparam("reason"),
+        meeting_token=None,
+        teardown_from=bindparam("from_then"),
+    )
+    .returning(*sessions.c)
+)
+_CALLED: Final = (
+    update(sessions).where(_OF).values(cekura_run_id=bindparam("call"), meeting_token=None).returning(*sessions.c)
+)
+_ROOM_SEEN: Final = update(sessions).where(_OF).values(room_seen_by=bindparam("by")).returning(*sessions.c)
+_NOTE: Final = update(sessions).where(_OF).values(note=bindparam("note")).returning(*sessions.c)
+_ONE: Final = select(sessions).where(_OF)
+
+
+def _end_values(thing: str) -> dict[str, ColumnElement[Any]]:
+    """A confirmed end is never taken back: each column of it stays, or takes what is new."""
+    state = sessions.c[f"{thing}_end"]
+    return {
+        column.name: case(
+            (state == Teardown.CONFIRMED.value, column), else_=bindparam(f"new_{column.name}", type_=column.type)
+        )
+        for column in (state, sessions.c[f"{thing}_end_how"], sessions.c[f"{thing}_end_at"])
+    }
+
+
+def _end_settled(thing: str) -> ColumnElement[bool]:
+    settled = bindparam(f"{thing}_settled", type_=Boolean)
+    return or_(sessions.c[f"{thing}_end"] == Teardown.CONFIRMED.value, settled)
+
+
+_ENDS: Final = (
+    update(sessions)
+    .where(_OF)
+    .values(
+        **_end_values("session"),
+        **_end_values("room"),
+        settled=and_(_end_settled("session"), _end_settled("room")),
+        teardown_next=bindparam("again_at"),
+    )
+    .returning(*sessions.c)
+)
 
 
 def record_intent(connection: Connection, session: Session, *, most: int) -> bool:
     """Insert a session with the budget it takes, as one unit; False (and no row) when `most` are already held."""
-    if count_held(connection, session.batch_id, now=session.intended_at) >= most:
+    if not has_room(connection, session.batch_id, now=session.intended_at, most=most):
         return False
-    connection.execute(
-        insert(sessions).values(
-            nonce=session.nonce,
-            batch_id=session.batch_id,
-            run_id=session.run_id,
-            attempt=session.attempt,
-            agent_kind=session.agent_kind.value,
-            agent_address=session.agent_address,
-            status=session.status.value,
-            intended_at=session.intended_at,
-            ends_by=session.ends_by,
-            ends_at=session.ends_at,
-            room_expires_at=session.room_expires_at,
-            condemned_for="",
-            teardown_tries=0,
-            session_end=Teardown.OPEN.value,
-            session_end_how="",
-            room_end=Teardown.OPEN.value,
-            room_end_how="",
-            settled=False,
-            note="",
-        )
-    )
+    connection.execute(_INTENT, _intended(session))
+    note_one_more(connection, session.batch_id)
     return True
 
 
-def count_held(connection: Connection, batch_id: str, *, now: datetime) -> int:
-    """How many sessions of a batch count against its budget; the rule is `Session.holds_budget`."""
-    query = select(func.count()).select_from(sessions).where(sessions.c.batch_id == batch_id, _held(now))
-    return int(connection.execute(query).scalar_one())
-
-
-def _held(now: datetime) -> ColumnElement[bool]:
-    runner_let_go = and_(
-        sessions.c.agent_kind == AgentKind.PIPECAT_RUNNER.value, sessions.c.session_end == Teardown.BOUNDED.value
-    )
-    return and_(
-        sessions.c.status.not_in([SessionStatus.REFUSED.value, SessionStatus.UNFOUND.value]),
-        sessions.c.session_end != Teardown.CONFIRMED.value,
-        sessions.c.ends_at > now,
-        not_(runner_let_go),
-    )
+def _intended(session: Session) -> dict[str, Any]:
+    return {
+        "nonce": session.nonce,
+        "batch_id": session.batch_id,
+        "run_id": session.run_id,
+        "attempt": session.attempt,
+        "agent_kind": session.agent_kind.value,
+        "agent_address": session.agent_address,
+        "status": session.status.value,
+        "intended_at": session.intended_at,
+        "ends_by": session.ends_by,
+        "ends_at": session.ends_at,
+        "room_expires_at": session.room_expires_at,
+        "condemned_for": "",
+        "teardown_tries": 0,
+        "session_end": Teardown.OPEN.value,
+        "session_end_how": "",
+        "room_end": Teardown.OPEN.value,
+        "room_end_how": "",
+        "settled": False,
+        "note": "",
+    }
 
 
 def record_sent(connection: Connection, nonce: str, *, at: datetime) -> Session | None:
     """Note that the start call is about to be made; None unless the row is an untouched intent of a batch going on."""
-    swapped = connection.execute(
-        update(sessions)
-        .where(
-            sessions.c.nonce == nonce,
-            sessions.c.status == SessionStatus.INTENT.value,
-            sessions.c.condemned_at.is_(None),
-            going_on(sessions.c.batch_id),
-        )
-        .values(status=SessionStatus.SENT.value, sent_at=at)
-    )
-    return get_session(connection, nonce) if swapped.rowcount == 1 else None
+    row = connection.execute(_SENT, {"of_session": nonce, "at": at}).one_or_none()
+    return _session(row) if row is not None else None
 
 
 def record_answer(
@@ -95,41 +178,29 @@ def record_answer(
     Returns the row as it is: what is None here stays as it was known, and a condemned row never takes a token.
     Conflict when another row, of any batch, holds that session of the agent.
     """
-    made = {"session_id": session_id, "room_url": room_url}
-    values: dict[str, Any] = {name: value for name, value in made.items() if value is not None}
-    values["status"] = SessionStatus.ALIVE.value
-    values["answered_at"] = func.coalesce(sessions.c.answered_at, literal(at, UtcTime))
+    made = {
+        "made_session_id": session_id,
+        "made_room_url": room_url,
+        "made_token": meeting_token.reveal() if meeting_token is not None else None,
+    }
     try:
-        connection.execute(
-            update(sessions).where(sessions.c.nonce == nonce).values(**values, settled=False, teardown_next=None)
-        )
+        session = _changed(connection, _ANSWER, nonce, at=at, **made)
     except IntegrityError:
         raise Conflict(f"session {session_id} of this agent is already held by another row") from None
-    if meeting_token is not None:
-        connection.execute(
-            update(sessions)
-            .where(sessions.c.nonce == nonce, sessions.c.condemned_at.is_(None))
-            .values(meeting_token=meeting_token.reveal())
-        )
-    return get_session(connection, nonce)
+    note_one_more(connection, session.batch_id)  # where it had been given up as unfound, it counts again
+    return session
 
 
 def record_status(connection: Connection, nonce: str, status: SessionStatus, *, note: str) -> Session:
     """Note that a start was refused or its answer lost. A refused start leaves nothing to tear down."""
     refused = status is SessionStatus.REFUSED
-    connection.execute(
-        update(sessions).where(sessions.c.nonce == nonce).values(status=status.value, note=note, settled=refused)
-    )
-    return get_session(connection, nonce)
+    return _changed(connection, _STATUS, nonce, status=status.value, note=note, settled=refused)
 
 
 def record_ready(connection: Connection, nonce: str, *, at: datetime, evidence: Evidence) -> Session:
     """Note on what evidence the bot is believed to be in its room."""
-    seen = {"seen_in_room_at": at} if evidence in {Evidence.PRESENCE, Evidence.PROBE} else {}
-    connection.execute(
-        update(sessions).where(sessions.c.nonce == nonce).values(ready_at=at, evidence=evidence.value, **seen)
-    )
-    return get_session(connection, nonce)
+    seen_at = at if evidence in {Evidence.PRESENCE, Evidence.PROBE} else None
+    return _changed(connection, _READY, nonce, at=at, evidence=evidence.value, seen_at=seen_at)
 
 
 def record_condemned(
@@ -137,12 +208,7 @@ def record_condemned(
 ) -> Session:
     """Condemn a session once and for all, and drop its token; a later call changes nothing but an earlier start."""
     note_token_left(connection)
-    connection.execute(
-        update(sessions)
-        .where(sessions.c.nonce == nonce, sessions.c.condemned_at.is_(None))
-        .values(condemned_at=at, condemned_for=reason, meeting_token=None, teardown_from=teardown_from)
-    )
-    return get_session(connection, nonce)
+    return _changed(connection, _CONDEMNED, nonce, at=at, reason=reason, from_then=teardown_from)
 
 
 def condemn_batch(connection: Connection, batch_id: str, *, at: datetime, reason: str) -> int:
@@ -184,27 +250,16 @@ def release_claims(connection: Connection) -> None:
 
 def record_ends(connection: Connection, nonce: str, *, session_end: End, room_end: End, again_at: datetime) -> Session:
     """Note how the teardown stands; a confirmed end is never taken back. The next try is not before `again_at`."""
-    before = get_session(connection, nonce)
-    ends = {
-        "session": before.session_end if before.session_end.state is Teardown.CONFIRMED else session_end,
-        "room": before.room_end if before.room_end.state is Teardown.CONFIRMED else room_end,
-    }
-    values = {f"{thing}_end": end.state.value for thing, end in ends.items()}
-    values |= {f"{thing}_end_how": end.how for thing, end in ends.items()}
-    times = {f"{thing}_end_at": end.at for thing, end in ends.items()}
-    settled = all(end.state in SETTLED for end in ends.values())
-    connection.execute(
-        update(sessions)
-        .where(sessions.c.nonce == nonce)
-        .values(**values, **times, settled=settled, teardown_next=again_at)
-    )
-    return get_session(connection, nonce)
+    values: dict[str, Any] = {"again_at": again_at}
+    for thing, end in (("session", session_end), ("room", room_end)):
+        values |= {f"new_{thing}_end": end.state.value, f"new_{thing}_end_how": end.how, f"new_{thing}_end_at": end.at}
+        values[f"{thing}_settled"] = end.state in SETTLED
+    return _changed(connection, _ENDS, nonce, **values)
 
 
 def record_room_seen(connection: Connection, nonce: str, *, by: str) -> Session:
     """Note which Daily key was shown the room, before that key deletes it."""
-    connection.execute(update(sessions).where(sessions.c.nonce == nonce).values(room_seen_by=by))
-    return get_session(connection, nonce)
+    return _changed(connection, _ROOM_SEEN, nonce, by=by)
 
 
 def attach_submission(connection: Connection, nonces: Sequence[str], submission_id: str) -> bool:
@@ -233,21 +288,17 @@ def detach_submission(connection: Connection, submission_id: str) -> None:
 def record_called(connection: Connection, nonce: str, *, cekura_run_id: int | None) -> Session:
     """Note the Cekura run of a submitted session; its token has done its work and leaves the row."""
     note_token_left(connection)
-    connection.execute(
-        update(sessions).where(sessions.c.nonce == nonce).values(cekura_run_id=cekura_run_id, meeting_token=None)
-    )
-    return get_session(connection, nonce)
+    return _changed(connection, _CALLED, nonce, call=cekura_run_id)
 
 
 def record_note(connection: Connection, nonce: str, note: str) -> Session:
     """Put a sentence for the operator beside a session."""
-    connection.execute(update(sessions).where(sessions.c.nonce == nonce).values(note=note))
-    return get_session(connection, nonce)
+    return _changed(connection, _NOTE, nonce, note=note)
 
 
 def get_session(connection: Connection, nonce: str) -> Session:
     """One session by its nonce; NotFound names it."""
-    row = connection.execute(select(sessions).where(sessions.c.nonce == nonce)).one_or_none()
+    row = connection.execute(_ONE, {"of_session": nonce}).one_or_none()
     if row is None:
         error = NotFound(f"no session {nonce} in this state")
         error.next_step = "`orchestrator sessions list` shows the ones it knows."
@@ -286,6 +337,12 @@ def known_session_ids(connection: Connection) -> frozenset[str]:
     """Every remote session id that a row holds."""
     rows = connection.execute(select(sessions.c.session_id).where(sessions.c.session_id.is_not(None)))
     return frozenset(row.session_id for row in rows)
+
+
+def _changed(connection: Connection, statement: Executable, nonce: str, **values: Any) -> Session:
+    """The row as a statement left it, changed or not; NotFound where there is none."""
+    row = connection.execute(statement, {"of_session": nonce, **values}).one_or_none()
+    return _session(row) if row is not None else get_session(connection, nonce)
 
 
 def _session(row: Row[Any]) -> Session:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-WIRE_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f+00:00"
+MAY_HOLD: Final = "session_end <> 'confirmed'"  # of sessions: what no longer counts against any budget is left out
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -38,7 +38,7 @@ class UtcTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a naive datetime has no place in the store")
-        return value.astimezone(UTC).strftime(WIRE_FORMAT)
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """From the database."""
@@ -145,6 +145,7 @@ sessions: Final = Table(
     Index("sessions_of_a_batch", "batch_id"),
     Index("sessions_to_tear_down", "settled", "teardown_from"),
     Index("sessions_by_room", "room_url"),
+    Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD)),
     Index(
         "session_of_one_row",
         "agent_address",

@@ -14,7 +14,7 @@ from orchestrator.domain.run import RunStatus
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import End, Teardown
 from orchestrator.domain.submission import SubmissionStatus
-from orchestrator.store import batches, runs, sessions, submissions
+from orchestrator.store import batches, budget, runs, sessions, submissions
 from orchestrator.store.database import open_store
 from orchestrator.store.migration import known_revisions
 from tests.store.rows import NOW, a_batch, a_run, a_session, a_submission
@@ -35,7 +35,7 @@ async def test_a_session_intent_and_its_budget_are_one_unit(store):
 
 async def test_a_session_holds_its_budget_until_confirmed_or_past_its_bound(store):
     await store.write(partial(sessions.record_intent, session=a_session(), most=1))
-    held = partial(sessions.count_held, batch_id="b1")
+    held = partial(budget.count_held, batch_id="b1")
     assert await store.read(partial(held, now=NOW)) == 1
     assert await store.read(partial(held, now=NOW + timedelta(hours=3))) == 0
     gone = End(state=Teardown.CONFIRMED, how="record", at=NOW)
@@ -52,7 +52,7 @@ async def test_the_budget_rule_in_sql_is_the_domain_rule(store):
         await store.write(partial(sessions.record_ends, nonce=row.nonce, session_end=end, room_end=End(), again_at=NOW))
     rows = await store.read(sessions.list_sessions)
     for now in (NOW, NOW + timedelta(hours=3)):
-        counted = await store.read(partial(sessions.count_held, batch_id="b1", now=now))
+        counted = await store.read(partial(budget.count_held, batch_id="b1", now=now))
         assert counted == sum(row.holds_budget(now) for row in rows)
 
 
