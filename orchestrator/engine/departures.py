@@ -1,8 +1,9 @@
 """Notices that Cekura's tester has left a room, for calls whose end Cekura does not show.
 
 Usually a poll shows `evaluating`, and the session is torn down then. Where that is never seen (polls fail, or the word
-is another), a room that held two and has held fewer for two looks at the domain's presence is a call that is over.
-Presence is up to 15 s old, so one look proves nothing.
+is another), a room that held two and has held fewer for two pictures of the domain is a call that is over. A picture is
+up to 15 s old, so one proves nothing. They are taken also while polls tell enough: who was in a room before polls began
+to fail cannot be asked afterwards, and one request shows all rooms, to readiness as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from orchestrator.clients.daily import DailyClient
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import RemoteError
 from orchestrator.domain.run import Run, RunStatus, TesterLeft
+from orchestrator.engine.presence import Picture
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Roster
 
@@ -32,16 +34,18 @@ class Departures:
         self._clock = clock
         self._met: set[str] = set()  # sessions whose room was seen to hold bot and tester
         self._apart: Counter[str] = Counter()
+        self._seen_at: dict[DailyClient, float] = {}
 
     async def run(self) -> None:
         """Look once per presence interval while any run may still be called."""
         bell = self._roster.bell()
+        interval = self._roster.plan.timing.presence_interval
         while not self._roster.finished:
-            if self._roster.of_status(*CALLING):
-                await self._look()
-                await self._roster.rest(self._roster.plan.timing.presence_interval)
-            else:
+            if not self._roster.of_status(*CALLING):
                 await bell.wait(1.0)
+                continue
+            await self._look()
+            await self._roster.rest(interval)
 
     async def _look(self) -> None:
         rooms: dict[DailyClient, list[tuple[Run, str, str]]] = {}
@@ -59,15 +63,22 @@ class Departures:
         await asyncio.gather(*(self._ask(client, group) for client, group in rooms.items()))
 
     async def _ask(self, client: DailyClient, group: list[tuple[Run, str, str]]) -> None:
-        try:
-            present = await client.presence_all()
-        except RemoteError:
-            return
+        picture = await self._picture(client)
+        if picture is None or picture.asked_at <= self._seen_at.get(client, float("-inf")):
+            return  # the same picture twice proves no more than once
+        self._seen_at[client] = picture.asked_at
         for run, nonce, name in group:
-            if len(present.get(name, ())) >= BOT_AND_TESTER:
+            if len(picture.rooms.get(name, ())) >= BOT_AND_TESTER:
                 self._met.add(nonce)
                 self._apart.pop(nonce, None)
             elif nonce in self._met:
                 self._apart[nonce] += 1
                 if self._apart[nonce] >= LOOKS:
                     await self._roster.apply(run.run_id, TesterLeft(at=self._clock.now()))
+
+    async def _picture(self, client: DailyClient) -> Picture | None:
+        every = self._roster.plan.timing.presence_interval
+        try:
+            return await self._remotes.presence.picture(client, now=self._clock.monotonic(), every=every)
+        except RemoteError:
+            return None

@@ -2,31 +2,53 @@
 
 A 200 from start does not prove that a bot ever ran. The first kind of evidence in the plan that can be had for a
 session decides; a kind that cannot be had (no Daily key for that room, no private key) gives way to the next.
+
+Rooms are looked at one by one where `domain/sighting` expects a bot, as often as Daily's limit allows; when more are
+due than that, one request for the whole domain shows who came meanwhile. No look waits for another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections import defaultdict, deque
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.clients.daily import DailyClient
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.probe import probe_room
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import OrchestratorError, RemoteError
+from orchestrator.domain.observation import Participant
 from orchestrator.domain.plan import Evidence
 from orchestrator.domain.run import BotReady, Run, RunStatus, SessionLost
 from orchestrator.domain.session import Session
+from orchestrator.domain.sighting import REMEMBERED, Sighting, Sightings, Vigil, plan_looks
+from orchestrator.engine.presence import LOOKS_PER_SECOND
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Roster
 from orchestrator.store import sessions as session_rows
 
-LOOK_EVERY: Final = 1.0
-FEW_ROOMS: Final = 10  # room by room this costs 10 of Daily's 20 requests a second; above, one request asks for all
+LOOK_EVERY: Final = 0.5
+LIST_EVERY: Final = 1.0
+CREATED_SLACK: Final = timedelta(seconds=5)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watch:
+    """One session that waits for its bot; times are the plan's seconds since its start answer."""
+
+    run: Run
+    session: Session
+    name: str
+    kind: Evidence | None = None
+    client: DailyClient | None = None
+    empty_at: float = 0.0
+    asked_at: float = float("-inf")
+    busy: bool = False
 
 
 class Readiness:
@@ -36,142 +58,247 @@ class Readiness:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
-        self._interval = LOOK_EVERY / speed
+        self._speed = speed
         self._trouble = ""  # why the last look showed nothing, where that was not the bot's doing
-        self._asked_all_at: dict[DailyClient, float] = {}
+        self._watches: dict[str, _Watch] = {}
+        self._seen: deque[Sighting] = deque(maxlen=REMEMBERED)
+        self._sightings = Sightings()
+        self._pictured_at: dict[DailyClient, float] = {}
+        self._listing = False
+        self._listed_at = float("-inf")
+        self._looks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Look again and again while any run may still need a session."""
         bell = self._roster.bell()
-        while not self._roster.finished:
-            waiting = self._waiting()
-            if waiting:
-                await self._look(waiting)
+        async with asyncio.TaskGroup() as looks:
+            while not self._roster.finished:
+                self._take_note()
+                for look in self._due():
+                    task = looks.create_task(look)
+                    self._looks.add(task)
+                    task.add_done_callback(self._looks.discard)
                 await self._give_up_overdue()
-                await self._roster.rest(self._interval)
-            else:
-                await self._give_up_overdue()
-                await bell.wait(1.0)
+                if self._watches:
+                    await self._roster.rest(LOOK_EVERY / self._speed)
+                else:
+                    await bell.wait(1.0)
+            for task in list(self._looks):
+                task.cancel()  # nobody waits for what it may show
 
-    def _waiting(self) -> list[tuple[Run, Session]]:
-        started = ((run, self._roster.session_of(run)) for run in self._roster.of_status(RunStatus.STARTED))
-        return [(run, session) for run, session in started if session is not None and session.room_url]
+    def _take_note(self) -> None:
+        """Watch the started sessions, and no others."""
+        known, self._watches = self._watches, {}
+        for run in self._roster.of_status(RunStatus.STARTED):
+            session = self._roster.session_of(run)
+            if session is not None:
+                watch = known.pop(session.nonce) if session.nonce in known else self._watch(run, session)
+                self._watches[session.nonce] = watch
+        for watch in known.values():
+            run = self._roster.runs[watch.run.run_id]
+            if run.nonce != watch.session.nonce or run.status.final:
+                self._remotes.tokens.drop(watch.session.nonce)  # its bot never came
 
-    async def _look(self, waiting: list[tuple[Run, Session]]) -> None:
-        by_presence: dict[DailyClient, list[tuple[Run, Session]]] = defaultdict(list)
-        by_record: list[tuple[Run, Session]] = []
-        singly: list[asyncio.Task[None]] = []
-        for run, session in waiting:
-            kind, client = await self._evidence_for(session)
-            if kind is Evidence.PRESENCE and client is not None:
-                by_presence[client].append((run, session))
-            elif kind is Evidence.RECORD:
-                by_record.append((run, session))
-            elif kind is Evidence.PROBE:
-                singly.append(asyncio.create_task(self._probe(run, session)))
-            elif kind is Evidence.SETTLE:
-                await self._settle(run, session)
-        groups = [self._presence(client, group) for client, group in by_presence.items()]
-        await asyncio.gather(*groups, self._records(by_record), *singly)
+    def _watch(self, run: Run, session: Session) -> _Watch:
+        name = self._remotes.address(session.room_url).name if session.room_url else ""
+        return _Watch(run=run, session=session, name=name)
 
-    async def _evidence_for(self, session: Session) -> tuple[Evidence | None, DailyClient | None]:
+    def _due(self) -> list[Coroutine[Any, Any, None]]:
+        """The looks to make now, each to be awaited beside the others."""
+        due: list[Coroutine[Any, Any, None]] = []
+        by_presence: dict[DailyClient, list[_Watch]] = defaultdict(list)
+        by_record: list[_Watch] = []
+        for watch in self._watches.values():
+            if watch.client is not None:
+                by_presence[watch.client].append(watch)
+            elif watch.kind is Evidence.RECORD:
+                by_record.append(watch)
+            elif watch.name and not watch.busy and self._age(watch) - watch.asked_at >= LIST_EVERY:
+                watch.busy, watch.asked_at = True, self._age(watch)
+                due.append(self._alone(watch))
+        for client, watches in by_presence.items():
+            due += self._presence(client, watches)
+        if by_record and not self._listing and self._clock.monotonic() - self._listed_at >= LIST_EVERY / self._speed:
+            self._listing, self._listed_at = True, self._clock.monotonic()
+            due.append(self._records(by_record))
+        return due
+
+    async def _alone(self, watch: _Watch) -> None:
+        """What is asked for one session apart: which evidence can be had, a probe, whether it has settled."""
+        try:
+            if watch.kind is None:
+                await self._choose_evidence(watch)
+            if watch.kind is Evidence.PROBE:
+                await self._probe(watch)
+            elif watch.kind is Evidence.SETTLE:
+                await self._settle(watch)
+        finally:
+            watch.busy = False
+        if watch.client is not None:
+            await self._remotes.tokens.mint_ahead(watch.session, watch.client, watch.name)
+
+    async def _choose_evidence(self, watch: _Watch) -> None:
         for kind in self._roster.plan.readiness.evidence:
             if kind is Evidence.PRESENCE:
                 try:
-                    client = await self._remotes.daily_for(session.room_url or "")
+                    watch.client = await self._remotes.daily_for(watch.session.room_url or "")
                 except RemoteError as error:
                     self._trouble = f"; the last look failed: {error}"
-                    return None, None  # Daily is in trouble: look again rather than settle for less
-                if client is not None:
-                    return kind, client
-            elif kind is not Evidence.RECORD or self._observable(session):
-                return kind, None
-        return None, None
+                    return  # Daily is in trouble: look again rather than settle for less
+                if watch.client is not None:
+                    watch.kind, watch.asked_at = kind, float("-inf")
+                    return
+            elif kind is not Evidence.RECORD or self._observable(watch.session):
+                watch.kind = kind
+                return
 
     def _observable(self, session: Session) -> bool:
         agent = self._remotes.agent(session.agent_kind, session.agent_address)
         return agent.observable and session.session_id is not None
 
-    async def _presence(self, client: DailyClient, group: list[tuple[Run, Session]]) -> None:
-        names = {self._remotes.address(session.room_url or "").name: (run, session) for run, session in group}
+    # --- presence --------------------------------------------------------------------------------------------------
+
+    def _presence(self, client: DailyClient, watches: Sequence[_Watch]) -> list[Coroutine[Any, Any, None]]:
+        now = self._clock.monotonic()
+        vigils = [
+            Vigil(nonce=one.session.nonce, now=self._age(one), empty_at=one.empty_at, asked_at=one.asked_at)
+            for one in watches
+            if not one.busy
+        ]
+        worth = plan_looks(vigils, sightings=self._sightings)
+        chosen = worth[: self._remotes.presence.looks_left(client, now=now, speed=self._speed)]
+        self._remotes.presence.count_looks(client, len(chosen), now=now)
+        due: list[Coroutine[Any, Any, None]] = []
+        for nonce in chosen:
+            watch = self._watches[nonce]
+            watch.busy, watch.asked_at = True, self._age(watch)
+            due.append(self._look(client, watch))
+        if len(worth) - len(chosen) > LOOKS_PER_SECOND or self._unread(client):
+            due.append(self._look_everywhere(client))
+        return due
+
+    async def _look(self, client: DailyClient, watch: _Watch) -> None:
+        asked_at = watch.asked_at
         try:
-            present = await self._rooms_with_somebody(client, list(names))
+            present = await client.presence(watch.name)
         except RemoteError as error:
             self._trouble = f"; the last look failed: {error}"
             return  # absence of an answer is not absence of a bot: look again
+        finally:
+            watch.busy = False
         self._trouble = ""
-        await self._all_ready((names[name] for name in present if name in names), Evidence.PRESENCE)
+        if present:
+            self._learn(watch, present, by=asked_at)
+            await self._all_ready([watch], Evidence.PRESENCE)
+        else:
+            watch.empty_at = asked_at
 
-    async def _rooms_with_somebody(self, client: DailyClient, names: list[str]) -> list[str]:
-        if len(names) <= FEW_ROOMS:
-            found = await asyncio.gather(*(client.presence(name) for name in names))
-            return [name for name, participants in zip(names, found, strict=True) if participants]
-        due = self._asked_all_at.get(client, float("-inf")) + self._roster.plan.timing.presence_interval
-        if self._clock.monotonic() < due:
-            return []
-        self._asked_all_at[client] = self._clock.monotonic()
-        return [name for name, participants in (await client.presence_all()).items() if participants]
+    def _unread(self, client: DailyClient) -> bool:
+        picture = self._remotes.presence.latest(client)
+        return picture is not None and picture.asked_at > self._pictured_at.get(client, float("-inf"))
 
-    async def _records(self, group: list[tuple[Run, Session]]) -> None:
-        if not group:
+    async def _look_everywhere(self, client: DailyClient) -> None:
+        """See who came by a picture of the whole domain; whom it does not show may have come since it was taken."""
+        try:
+            picture = await self._remotes.presence.picture(
+                client, now=self._clock.monotonic(), every=self._roster.plan.timing.presence_interval
+            )
+        except RemoteError as error:
+            self._trouble = f"; the last look failed: {error}"
             return
-        agent = self._remotes.agent(group[0][1].agent_kind, group[0][1].agent_address)
-        oldest = min(session.intended_at for _, session in group)
+        if picture is None or not self._unread(client):
+            return
+        self._trouble = ""
+        self._pictured_at[client] = picture.asked_at
+        found = [one for one in self._watches.values() if one.client is client and picture.rooms.get(one.name)]
+        for watch in found:
+            self._learn(watch, picture.rooms[watch.name], by=self._age(watch))
+        await self._all_ready(found, Evidence.PRESENCE)
+
+    def _learn(self, watch: _Watch, present: Sequence[Participant], *, by: float) -> None:
+        """Remember when this bot could be seen: not before it joined, as far as Daily's clock agrees with ours."""
+        answered_at = watch.session.answered_at or watch.session.intended_at
+        joined = [(one.joined_at - answered_at).total_seconds() * self._speed for one in present if one.joined_at]
+        after = max([watch.empty_at, *(seconds for seconds in joined if seconds < by)])
+        self._seen.append(Sighting(after=after, by=by))
+        self._sightings = Sightings.of(self._seen)
+
+    # --- other evidence --------------------------------------------------------------------------------------------
+
+    async def _records(self, watches: Sequence[_Watch]) -> None:
+        """One list shows the records of all."""
+        first = watches[0].session
+        agent = self._remotes.agent(first.agent_kind, first.agent_address)
         if not isinstance(agent, PipecatCloudClient):
             return
+        oldest = min(watch.session.intended_at for watch in watches)
         try:
-            records = await agent.list_sessions(since=oldest - timedelta(seconds=5), active_only=False)
+            records = await agent.list_sessions(since=oldest - CREATED_SLACK, active_only=False)
         except OrchestratorError as error:
             self._trouble = f"; the last look failed: {error}"
             return
+        finally:
+            self._listing = False
         self._trouble = ""
         by_id = {record.session_id: record for record in records}
         self._remotes.recorded.update(by_id)
-        for run, session in group:
-            record = by_id.get(session.session_id or "")
+        for watch in watches:
+            record = by_id.get(watch.session.session_id or "")
             if record is not None and record.ended_at is not None:
-                await self._lose(run, f"its session ended before any call ({record.completion or 'no reason given'})")
+                why = f"its session ended before any call ({record.completion or 'no reason given'})"
+                await self._lose(watch.run, why)
             elif record is not None and record.bot_started:
-                await self._all_ready([(run, session)], Evidence.RECORD)
+                await self._all_ready([watch], Evidence.RECORD)
 
-    async def _probe(self, run: Run, session: Session) -> None:
+    async def _probe(self, watch: _Watch) -> None:
+        session = watch.session
         report = await probe_room(
             session.room_url or "", session.meeting_token, deadline=self._roster.plan.timeouts.ready
         )
         if report.bot_ready or report.participants:
-            await self._all_ready([(run, session)], Evidence.PROBE)
+            await self._all_ready([watch], Evidence.PROBE)
 
-    async def _settle(self, run: Run, session: Session) -> None:
-        settle = timedelta(seconds=self._roster.plan.readiness.settle)
-        if session.answered_at is not None and self._clock.now() - session.answered_at >= settle:
-            await self._all_ready([(run, session)], Evidence.SETTLE)
+    async def _settle(self, watch: _Watch) -> None:
+        if watch.session.answered_at is not None and self._seconds(watch) >= self._roster.plan.readiness.settle:
+            await self._all_ready([watch], Evidence.SETTLE)
 
-    async def _all_ready(self, group: Iterable[tuple[Run, Session]], evidence: Evidence) -> None:
-        now = self._clock.now()
+    # --- what follows ----------------------------------------------------------------------------------------------
+
+    async def _all_ready(self, watches: Iterable[_Watch], evidence: Evidence) -> None:
+        fact = BotReady(at=self._clock.now(), evidence=evidence)
         await asyncio.gather(
             *(
-                self._roster.apply(
-                    run.run_id,
-                    BotReady(at=now, evidence=evidence),
-                    also=partial(session_rows.record_ready, nonce=session.nonce, at=now, evidence=evidence),
-                )
-                for run, session in group
+                self._roster.apply(watch.run.run_id, fact, also=partial(_record_ready, watch, fact))
+                for watch in watches
+                if self._roster.runs[watch.run.run_id].nonce == watch.session.nonce  # else it was given up meanwhile
             )
         )
 
     async def _give_up_overdue(self) -> None:
-        patience = timedelta(seconds=self._roster.plan.timeouts.ready)
-        for run in self._roster.of_status(RunStatus.STARTED):
-            session = self._roster.session_of(run)
-            if session is not None and self._since_answer(session) > patience:
-                seconds = f"{patience.total_seconds():.0f} s"
-                missed = f"the bot did not join its room within {seconds}"
-                unseen = f"nobody could see whether the bot joined its room within {seconds}{self._trouble}"
-                await self._lose(run, unseen if self._trouble else missed)
-
-    def _since_answer(self, session: Session) -> timedelta:
-        answered: datetime = session.answered_at or session.intended_at
-        return self._clock.now() - answered
+        patience = self._roster.plan.timeouts.ready
+        for watch in list(self._watches.values()):
+            if self._seconds(watch) > patience:
+                missed = f"the bot did not join its room within {patience:.0f} s"
+                unseen = f"nobody could see whether the bot joined its room within {patience:.0f} s{self._trouble}"
+                await self._lose(watch.run, unseen if self._trouble else missed)
 
     async def _lose(self, run: Run, reason: str) -> None:
         await self._roster.apply(run.run_id, SessionLost(at=self._clock.now(), reason=reason))
+
+    def _seconds(self, watch: _Watch) -> float:
+        """Real seconds since the start answer."""
+        began = watch.session.answered_at or watch.session.intended_at
+        return (self._clock.now() - began).total_seconds()
+
+    def _age(self, watch: _Watch) -> float:
+        """The plan's seconds since the start answer."""
+        return self._seconds(watch) * self._speed
+
+
+def _record_ready(watch: _Watch, fact: BotReady, connection: Any) -> Session:
+    """Write down the evidence, and which key was shown the room: after a crash only that key's 404 proves its end."""
+    nonce = watch.session.nonce
+    session = session_rows.record_ready(connection, nonce, at=fact.at, evidence=fact.evidence)
+    if watch.client is None:
+        return session
+    return session_rows.record_room_seen(connection, nonce, by=watch.client.fingerprint)

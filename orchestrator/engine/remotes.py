@@ -14,6 +14,8 @@ from orchestrator.clients.room import RoomAddress, parse_room_url
 from orchestrator.domain.errors import OrchestratorError, RemoteAuthFailed, RemoteError
 from orchestrator.domain.observation import Room
 from orchestrator.domain.plan import AgentKind
+from orchestrator.engine.presence import Presence
+from orchestrator.engine.tokens import TesterTokens
 
 AgentClient = PipecatCloudClient | PipecatRunnerClient
 
@@ -24,6 +26,7 @@ class Remotes:
 
     `starting`: nonces whose start call is under way in this process. `adopting`: held while a lost session is looked
     for and written down. `recorded`: sessions whose record our key was shown, so that its 404 means they are gone.
+    `presence`: who is in which room, asked for once for all. `tokens`: minted for testers ahead of their submission.
     """
 
     cekura: CekuraClient
@@ -33,6 +36,8 @@ class Remotes:
     starting: set[str] = field(default_factory=set)
     adopting: asyncio.Lock = field(default_factory=asyncio.Lock)
     recorded: set[str] = field(default_factory=set)
+    presence: Presence = field(default_factory=Presence)
+    tokens: TesterTokens = field(default_factory=TesterTokens)
     _agents: dict[tuple[AgentKind, str], AgentClient] = field(default_factory=dict)
 
     def agent(self, kind: AgentKind, address: str) -> AgentClient:
