@@ -1,5 +1,6 @@
-"""Tears down what is condemned, once a second, whoever condemned it and whether or not its batch is still driven.
+"""Tears down what is condemned, when its grace is over, whoever condemned it and whether or not it is still driven.
 
+Once a second it claims what will be due before the next look, so that a session is stopped on time, not a tick later.
 Its claim is an `UPDATE ... RETURNING`: a session is worked on by one reaper at a time, and again if that one died.
 While the state cannot be written nothing can be claimed or recorded; then it works from what can be read and
 remembered, and all of it is done once more, and recorded, when the state is back.
@@ -30,6 +31,7 @@ REAP_EVERY: Final = 1.0
 CLAIM_SECONDS: Final = 150.0  # longer than any one try can take
 CLAIM_PATIENCE: Final = 2.0  # a state that does not answer within this is worked beside
 CLAIM_MOST: Final = 1000  # what one bulk delete takes
+MOMENTS: Final = timedelta(seconds=0.3)
 LOOKUP_SECONDS: Final = 180.0
 LONGEST_RETRY: Final = 30.0
 NEVER_SENT: Final = "its start was never sent"
@@ -109,8 +111,7 @@ class Reaper:
         """
         now, work = self._clock.now(), list[Awaitable[None]]()
         claimed = await self._claimed(now)
-        if claimed:
-            work.append(self._tear_down(claimed))
+        work += [self._when_due(together) for together in _together(claimed or [])]
         if claimed is None or self._doomed():
             unclaimed = await self._unclaimed(now)
             if unclaimed:
@@ -132,7 +133,8 @@ class Reaper:
         if self._claims_lost:
             session_rows.release_claims(connection)
         until = now + timedelta(seconds=CLAIM_SECONDS)
-        return session_rows.claim_due(connection, now=now, until=until, most=CLAIM_MOST)
+        ahead = timedelta(seconds=REAP_EVERY / self._speed)
+        return session_rows.claim_due(connection, now=now + ahead, until=until, most=CLAIM_MOST)
 
     async def _round(self, work: Awaitable[None]) -> None:
         """One round never ends the reaper: what it could not record is claimed again when its claim has run out."""
@@ -143,6 +145,13 @@ class Reaper:
             logger.error("a round of teardown could not be recorded", error=str(errors.exceptions[0]))
         except* Exception as defects:  # noqa: BLE001  the supervisor: a defect in one must not stop all others
             logger.opt(exception=defects).error("a round of teardown met a defect")
+
+    async def _when_due(self, together: Sequence[Session]) -> None:
+        due = max(_due_at(session) for session in together)
+        wait = (due - self._clock.now()).total_seconds()
+        if wait > 0:
+            await self._clock.sleep(wait)
+        await self._tear_down(together)
 
     async def _tear_down(self, claimed: Sequence[Session]) -> None:
         alive = [session for session in claimed if session.status is SessionStatus.ALIVE]
@@ -272,6 +281,21 @@ class Reaper:
 
     def _lookup_ends(self, session: Session) -> datetime:
         return (session.sent_at or session.intended_at) + timedelta(seconds=LOOKUP_SECONDS / self._speed)
+
+
+def _together(claimed: Sequence[Session]) -> list[list[Session]]:
+    """What one poll showed to be over was condemned within moments: stopped together, its rooms go in one request."""
+    groups: list[list[Session]] = []
+    for session in sorted(claimed, key=_due_at):
+        if groups and _due_at(session) - _due_at(groups[-1][0]) <= MOMENTS:
+            groups[-1].append(session)
+        else:
+            groups.append([session])
+    return groups
+
+
+def _due_at(session: Session) -> datetime:
+    return session.teardown_from or session.intended_at
 
 
 def _looking(session: Session) -> Ends:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -32,7 +32,8 @@ RUNNER_IDLE: Final = timedelta(seconds=300)  # Pipecat's default pipeline idle t
 STOPS_AT_ONCE: Final = 20  # so that the records of the first are not asked for behind the stops of the last
 STOPS_FIRST: Final = 1.5  # seconds that rooms wait for the stops of their sessions
 PATIENCE: Final = 1.0  # seconds that the end of a session and that of its room wait to be told together
-FEW_ROOMS: Final = 5  # deleted one by one; Daily allows 2 such requests a second, and one bulk request for any number
+FEW_ROOMS: Final = 5  # looked into one by one; one request for the whole domain shows who is in more of them
+CALL_ENDED: Final = "call ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,8 @@ class TeardownCrew:
         async with asyncio.TaskGroup() as work:
             stops = {session.nonce: work.create_task(self._end_session(session, now)) for session in sessions}
             await asyncio.wait(stops.values(), timeout=STOPS_FIRST)
-            rooms = work.create_task(self._end_rooms(sessions, now))
+            left = {session.nonce for session in sessions if _left(session, stops[session.nonce])}
+            rooms = work.create_task(self._end_rooms(sessions, now, left=left))
             for session in sessions:
                 work.create_task(_told(session, stops[session.nonce], rooms, tell), name=f"end {session.nonce}")
 
@@ -122,7 +124,8 @@ class TeardownCrew:
 
     # --- rooms -----------------------------------------------------------------------------------------------------
 
-    async def _end_rooms(self, sessions: Sequence[Session], now: datetime) -> dict[str, End]:
+    async def _end_rooms(self, sessions: Sequence[Session], now: datetime, *, left: Collection[str]) -> dict[str, End]:
+        """`left`: whose bot and tester are known to be gone, so that nobody needs to be looked for and put out."""
         ends: dict[str, End] = {}
         by_key: dict[DailyClient, list[Session]] = defaultdict(list)
         for session in sessions:
@@ -132,7 +135,7 @@ class TeardownCrew:
             else:
                 ends[session.nonce] = end
         for client, group in by_key.items():
-            ends |= await self._end_rooms_of(client, group, now)
+            ends |= await self._end_rooms_of(client, group, now, left=left)
         return ends
 
     async def _room_key(self, session: Session, now: datetime) -> tuple[End, DailyClient | None]:
@@ -168,15 +171,17 @@ class TeardownCrew:
             return False
         return not made_by(session, await client.get_room(self._remotes.address(session.room_url or "").name))
 
-    async def _end_rooms_of(self, client: DailyClient, group: Sequence[Session], now: datetime) -> dict[str, End]:
+    async def _end_rooms_of(
+        self, client: DailyClient, group: Sequence[Session], now: datetime, *, left: Collection[str]
+    ) -> dict[str, End]:
         names = {session.nonce: self._remotes.address(session.room_url or "").name for session in group}
-        if not self._hurried() or len(names) <= FEW_ROOMS:
+        occupied = [name for nonce, name in names.items() if nonce not in left]
+        if occupied and (not self._hurried() or len(occupied) <= FEW_ROOMS):
             # In a hurry, many rooms would take as many ejections, for bots that were just stopped.
-            await self._empty(client, list(names.values()))
-        if len(names) <= FEW_ROOMS:
-            deleted = await asyncio.gather(*(_delete(client, name, now) for name in names.values()))
-            return dict(zip(names, deleted, strict=True))
-        return await self._delete_in_bulk(client, names, now)
+            await self._empty(client, occupied)
+        if len(names) > 1:
+            return await self._delete_in_bulk(client, names, now)
+        return {nonce: await _delete(client, name, now) for nonce, name in names.items()}
 
     async def _empty(self, client: DailyClient, names: Sequence[str]) -> None:
         """Eject who is left; a room that cannot be emptied is deleted all the same."""
@@ -204,6 +209,13 @@ class TeardownCrew:
             return dict.fromkeys(names, gone)
         ends = {nonce: await _delete(client, name, now) for nonce, name in names.items()}
         return {nonce: end if end.state in SETTLED else End(how=end.how or why) for nonce, end in ends.items()}
+
+
+def _left(session: Session, stop: asyncio.Task[End]) -> bool:
+    """True where a session's record shows its end and no tester is in its room: the call is over, or never was."""
+    stopped = stop.done() and not stop.cancelled() and stop.exception() is None
+    over = session.condemned_for == CALL_ENDED or session.submission_id is None
+    return stopped and over and stop.result().state is Teardown.CONFIRMED
 
 
 def made_by(session: Session, room: Room) -> bool:

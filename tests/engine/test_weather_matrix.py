@@ -12,6 +12,7 @@ from orchestrator.sandbox.faults import GENERIC, OPERATIONS, SPECIFIC
 from tests.support.ordeal import Ordeal, play, wrongs
 from tests.support.scenes import (
     BUDGETED,
+    LINGERING,
     LOST_START,
     LOST_SUBMISSION,
     NOTHING_DONE,
@@ -97,7 +98,7 @@ STRANGE = (
     strange("call.tester_crashes=99999", inconclusive=2, reason="The testing agent's pipeline failed"),
     strange("call.queued_long=1"),
     strange("rooms_delete.all_or_nothing=1", scene=STOPPED),
-    strange("eject.ignored=1"),
+    strange("eject.ignored=1", scene=LINGERING),
 )
 
 

@@ -1,5 +1,7 @@
 """The batches of the weather matrix, and in which of them each operation is asked for at all."""
 
+from dataclasses import replace
+
 from tests.support.ordeal import CANCELLED, Scene, cancelled_in_their_calls
 
 PLAIN = Scene()
@@ -13,6 +15,7 @@ OVERDUE = Scene(
     ends="inconclusive",
     reason="the call had not ended 60 s after submission",
 )
+LINGERING = replace(OVERDUE, faults=("bot.stays_after_stop=2",))  # who outstays its session is put out
 STOPPED = Scene(
     runs=6,
     concurrency=6,
@@ -32,7 +35,7 @@ SCENES = {
     "presence_all": PLAIN,
     "session_stop": PLAIN,
     "session_get": PLAIN,
-    "eject": PLAIN,
+    "eject": LINGERING,
     "room_delete": PLAIN,
     "session_list": BY_RECORD,
     "result_list": LOST,
