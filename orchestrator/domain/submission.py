@@ -50,15 +50,15 @@ class Candidate:
 
 
 def plan_submissions(
-    candidates: Iterable[Candidate], *, now: datetime, gather: timedelta, most: int = 50
+    candidates: Iterable[Candidate], *, now: datetime, gather: timedelta, rate: float = 0.0, most: int = 50
 ) -> list[tuple[Candidate, ...]]:
     """Group ready sessions into submissions without a repeated scenario, oldest first, `most` rooms each.
 
-    Nothing is submitted before the oldest has waited `gather`; then all that are ready go, in as few requests as the
-    pairing rule allows.
+    Nothing is submitted while it is worth waiting for one more, `rate` being how many are expected to become ready in a
+    second; then all that are ready go, in as few requests as the pairing rule allows.
     """
     waiting = sorted(candidates, key=lambda candidate: candidate.ready_at)
-    if not waiting or now - waiting[0].ready_at < gather:
+    if not waiting or (worth_waiting(len(waiting), rate, gather) and now - waiting[0].ready_at < gather):
         return []
     groups: list[dict[int, Candidate]] = []
     for candidate in waiting:
@@ -69,6 +69,14 @@ def plan_submissions(
         else:
             group[candidate.scenario_id] = candidate
     return [tuple(group.values()) for group in groups]
+
+
+def worth_waiting(ready: int, rate: float, gather: timedelta) -> bool:
+    """Whether ready bots should wait for one more to share their request: that spares one, and they bill meanwhile.
+
+    It is worth `gather` of a bot's time: one may wait that long, ten together a tenth of it.
+    """
+    return rate > 0 and ready / rate <= gather.total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -38,8 +39,9 @@ from orchestrator.engine.settlement import Settlement
 from orchestrator.plans import render_run
 from orchestrator.store import submissions as submission_rows
 
-TESTER_NAME: Final = "Cekura"
 LONGEST_WAIT: Final = 15.0
+RECENTLY: Final = 5.0  # seconds by which is judged how often bots become ready
+POSTS_PER_SECOND: Final = 5.0  # Cekura begins no more calls than that, however fast it is told of rooms
 REFUSALS_THAT_WORRY: Final = 3  # in a row: no longer one scenario's fault
 
 
@@ -67,6 +69,8 @@ class Submitter:
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
         self._asked: set[str] = set()  # sessions on their way to an answer: gathered, prepared or in a POST
+        self._became_ready: deque[tuple[datetime, str]] = deque()
+        self._posts_left, self._posts_counted_at = POSTS_PER_SECOND, clock.monotonic()
         self._failures = 0
         self._refusals = 0
         self._hold_until = 0.0
@@ -97,6 +101,8 @@ class Submitter:
                     posts.create_task(self._submit(group), name=f"submit {group[0].nonce}")
                 await self._give_up_overdue()
                 await bell.wait(self._wait_seconds())
+        for nonce in self._roster.sessions:
+            self._remotes.tokens.drop(nonce)
 
     def resume(self, submission: Submission, group: Sequence[Candidate], posts: asyncio.TaskGroup) -> None:
         """Finish what an earlier process began: look up what a submission did, or tell its runs what is known."""
@@ -112,7 +118,8 @@ class Submitter:
         posts.create_task(work, name=f"resume submission {submission.submission_id}")
 
     def _wait_seconds(self) -> float:
-        return max(0.01, min(1.0, self._roster.plan.timing.gather / 2)) if self._waiting() else 1.0
+        step = max(self._roster.plan.timing.gather / 5, 1 / POSTS_PER_SECOND / self._speed)
+        return max(0.01, min(1.0, step)) if self._waiting() else 1.0
 
     def _waiting(self) -> list[Candidate]:
         ready = ((run, self._roster.session_of(run)) for run in self._roster.of_status(RunStatus.READY))
@@ -132,7 +139,27 @@ class Submitter:
         waiting = self._waiting()
         single = [(candidate,) for candidate in waiting if candidate.nonce in self._alone]
         together = [candidate for candidate in waiting if candidate.nonce not in self._alone]
-        return [*single, *plan_submissions(together, now=now, gather=gather)]
+        groups = [*single, *plan_submissions(together, now=now, gather=gather, rate=self._rate(waiting, now))]
+        return groups[: self._posts_allowed(len(groups))]
+
+    def _rate(self, waiting: Sequence[Candidate], now: datetime) -> float:
+        """How many more will become ready in a second: as many as lately, where any bot is on its way at all."""
+        known = {nonce for _, nonce in self._became_ready}
+        self._became_ready.extend((one.ready_at, one.nonce) for one in waiting if one.nonce not in known)
+        seconds = max(RECENTLY / self._speed, self._roster.plan.timing.gather)
+        while self._became_ready and (now - self._became_ready[0][0]).total_seconds() > seconds:
+            self._became_ready.popleft()
+        statuses = self._roster.statuses
+        on_the_way = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED]
+        return len(self._became_ready) / seconds if on_the_way else 0.0
+
+    def _posts_allowed(self, wanted: int) -> int:
+        now = self._clock.monotonic()
+        gained = (now - self._posts_counted_at) * POSTS_PER_SECOND * self._speed
+        left = min(POSTS_PER_SECOND, self._posts_left + gained)
+        allowed = min(wanted, int(left))
+        self._posts_left, self._posts_counted_at = left - allowed, now
+        return allowed
 
     async def _submit(self, group: Sequence[Candidate]) -> None:
         try:
@@ -172,26 +199,21 @@ class Submitter:
         return SubmittedRoom(
             scenario_id=run.scenario_id,
             room_url=session.room_url or "",
-            meeting_token=await self._tester_token(session),
+            meeting_token=await self._tester_token(session, session.room_url or ""),
             publish_data_message=rendered.publish_data_message,
             has_data_message=rendered.has_data_message,
         )
 
-    async def _tester_token(self, session: Session) -> MeetingToken | None:
+    async def _tester_token(self, session: Session, room_url: str) -> MeetingToken | None:
         """A minted non-owner token where a key reaches the room; otherwise the session's own."""
         try:
-            client = await self._remotes.daily_for(session.room_url or "")
-            if client is None:
-                return session.meeting_token
-            return await client.create_meeting_token(
-                room_name=self._remotes.address(session.room_url or "").name,
-                expires_at=session.room_expires_at,
-                is_owner=False,
-                user_name=TESTER_NAME,
-            )
+            client = await self._remotes.daily_for(room_url)
         except RemoteError as error:
             logger.warning("no token could be minted; the session's own is used", error=str(error))
             return session.meeting_token
+        if client is None:
+            return session.meeting_token
+        return await self._remotes.tokens.token_for(session, client, self._remotes.address(room_url).name)
 
     async def _post(self, submission: Submission, group: Sequence[Candidate], rooms: Sequence[SubmittedRoom]) -> None:
         """Make the one POST of a submission.
@@ -222,6 +244,8 @@ class Submitter:
             await self._refused(submission, group, error)
         else:
             self._failures = self._refusals = 0
+            for candidate in group:
+                self._remotes.tokens.drop(candidate.nonce)
             await self._accepted(submission, group, answer)
 
     async def _accepted(self, submission: Submission, group: Sequence[Candidate], answer: AcceptedSubmission) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from orchestrator.domain.observation import AcceptedRun, AcceptedSubmission, CallStatus
@@ -16,6 +16,7 @@ from orchestrator.domain.submission import (
     find_lost,
     pair,
     plan_submissions,
+    worth_waiting,
 )
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -66,10 +67,29 @@ def test_of_one_scenario_the_room_that_waited_longest_goes_first(candidates):
 
 
 @given(waiting())
-def test_nothing_is_submitted_before_the_oldest_has_gathered_and_then_everything_is(candidates):
-    groups = plan_submissions(candidates, now=NOW, gather=GATHER)
+def test_while_many_more_are_expected_nothing_is_submitted_before_the_oldest_has_gathered(candidates):
+    groups = plan_submissions(candidates, now=NOW, gather=GATHER, rate=1000.0)
     due = any(NOW - candidate.ready_at >= GATHER for candidate in candidates)
     assert sum(len(group) for group in groups) == (len(candidates) if due else 0)
+
+
+@given(waiting())
+def test_where_nobody_else_is_expected_nobody_waits(candidates):
+    groups = plan_submissions(candidates, now=NOW, gather=timedelta(hours=1), rate=0.0)
+    assert sum(len(group) for group in groups) == len(candidates)
+
+
+@given(st.integers(1, 50), st.floats(0.01, 50), st.integers(0, 20))
+def test_the_wait_for_one_more_never_costs_more_than_it_is_worth(ready, rate, gather):
+    """Bots times the seconds until the next: what all who wait idle together."""
+    assume(abs(ready / rate - gather) > 1e-6)
+    assert worth_waiting(ready, rate, timedelta(seconds=gather)) == (ready * (1 / rate) < gather)
+
+
+def test_a_first_ready_bot_waits_for_the_next_and_the_third_for_nobody():
+    """Two bots a second become ready: the next comes in half a second."""
+    gather = timedelta(seconds=1)
+    assert [worth_waiting(ready, 2.0, gather) for ready in (1, 2, 3)] == [True, True, False]
 
 
 # --- pairing ---------------------------------------------------------------------------------------------------------
