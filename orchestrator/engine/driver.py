@@ -118,7 +118,7 @@ class Driver:
         """The process has only seconds left: look for the wish to cancel at once, and settle nothing at length."""
         self._hurried = True
         for roster in self.rosters.values():
-            roster.ring()
+            roster.alarm()
 
     async def aclose(self) -> None:
         """Ask for nothing more."""
@@ -209,6 +209,11 @@ class Driver:
     async def _run_loops(self, roster: Roster) -> None:
         speed = roster.batch.speed
         refusals: list[str] = []
+
+        def refuse(reason: str) -> None:
+            refusals.append(reason)
+            roster.alarm()
+
         roster.closing = roster.batch.cancel_asked_at is not None
         recovery = Recovery(roster=roster, remotes=self._remotes, store=self._store, clock=self._clock, speed=speed)
         settlement = Settlement(
@@ -221,7 +226,7 @@ class Driver:
             environ=self._environ,
             speed=speed,
             settlement=settlement,
-            refuse=refusals.append,
+            refuse=refuse,
         )
         async with asyncio.TaskGroup() as loops:
             starter = Starter(
@@ -233,7 +238,7 @@ class Driver:
                 speed=speed,
                 session_limit=await self._session_limit(roster.plan),
                 on_lost=partial(recovery.look_for, tasks=loops),
-                refuse=refusals.append,
+                refuse=refuse,
                 held_back=lambda: submitter.failing or bool(refusals),
             )
             watcher = Watcher(

@@ -54,7 +54,7 @@ class Ending:
 
     async def run(self) -> None:
         """Notice a committed wish to cancel, or a refusal of the first start, and end every run."""
-        bell = self._roster.bell()
+        bell = self._roster.alarm_bell()  # every look reads the batch's row: not at each change of a run
         while not self._roster.finished:
             batch = await self._batch()
             if batch.cancel_asked_at is not None:

@@ -1,12 +1,12 @@
 """The rows of one batch as this process last committed them, and the one place where a fact is applied to a run.
 
-Memory follows the commit, never leads it. Whoever waits for a change takes a bell; every change rings all bells.
+Memory follows the commit, never leads it. Whoever waits for a change takes a bell; changes ring all bells, at most a
+hundred times a second, so that many changes cost no more wakings than few.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -19,12 +19,14 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import FINAL, Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
 from orchestrator.domain.session import Session
+from orchestrator.engine.census import RunCensus, SessionCensus
 from orchestrator.engine.ledger import Ledger
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
 
 T = TypeVar("T")
 CALL_ENDED: Final = "call ended"
+RINGS_APART: Final = 0.01  # seconds
 EndCall = Callable[[Run], Awaitable[None]]
 Listener = Callable[[Run, Run], None]
 # A unit of work that changes one session row; only the store looks inside the connection it is given.
@@ -54,6 +56,9 @@ class Roster:
         self._listener = listener
         self._patience = Patience(retries=plan.infrastructure_retries)
         self._bells: list[asyncio.Event] = []
+        self._alarms: list[asyncio.Event] = []
+        self._toll: asyncio.TimerHandle | None = None
+        self._tolled_at = float("-inf")  # by the loop's clock
         self.closing = False  # nothing new is started or submitted any more
         self.posting: set[str] = set()  # sessions in a POST whose meaning is not known yet: a call may be under way
         self.doomed: dict[str, Session] = {}  # condemned in memory only, because the state could not be written
@@ -65,29 +70,53 @@ class Roster:
         """Believe the rows, whatever was believed before."""
         self.runs = {run.run_id: run for run in runs}
         self.sessions = {session.nonce: session for session in sessions}
-        self.statuses = Counter(run.status for run in self.runs.values())
-        self._locks = {run_id: asyncio.Lock() for run_id in self.runs}
+        self._census = RunCensus(self.runs.values())
+        self._held = SessionCensus(self.sessions.values())
+        self.statuses = self._census.counts
+        self._locks: dict[str, asyncio.Lock] = {}
         self._over = asyncio.Event()
-        self._by_status: dict[RunStatus, set[str]] = {status: set() for status in RunStatus}
-        for run in self.runs.values():
-            self._by_status[run.status].add(run.run_id)
-        self.ring()
+        self.alarm()
 
     def bell(self) -> Bell:
-        """A bell of one's own, rung at every change."""
+        """A bell of one's own, rung soon after every change."""
         event = asyncio.Event()
         self._bells.append(event)
         return Bell(event)
 
+    def alarm_bell(self) -> Bell:
+        """A bell of one's own that no ordinary change rings."""
+        event = asyncio.Event()
+        self._alarms.append(event)
+        return Bell(event)
+
     def ring(self) -> None:
-        """Wake everybody who waits for a change."""
+        """Wake everybody who waits for a change: now, or as soon as the last waking is RINGS_APART ago."""
+        if self._toll is None:
+            loop = asyncio.get_running_loop()
+            self._toll = loop.call_at(max(loop.time(), self._tolled_at + RINGS_APART), self._ring_now, loop)
+
+    def alarm(self) -> None:
+        """Wake everybody, also those whom changes do not concern: the batch may have to end."""
+        for event in self._alarms:
+            event.set()
+        self.ring()
+
+    def _ring_now(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._toll, self._tolled_at = None, loop.time()
         for event in self._bells:
             event.set()
 
     def of_status(self, *statuses: RunStatus) -> list[Run]:
         """The runs in these states, in the order of the plan."""
-        chosen = (self.runs[run_id] for status in statuses for run_id in self._by_status[status])
-        return sorted(chosen, key=lambda run: run.index)
+        return self._census.of_status(self.runs, *statuses)
+
+    def first(self, status: RunStatus) -> Run | None:
+        """The first run of the plan in this state; costs the same however many there are."""
+        return self._census.first(self.runs, status)
+
+    def count(self, *statuses: RunStatus) -> int:
+        """How many runs are in these states; costs the same however many there are."""
+        return sum(self.statuses[status] for status in statuses)
 
     def session_of(self, run: Run) -> Session | None:
         """The run's current session."""
@@ -96,7 +125,7 @@ class Roster:
     @property
     def finished(self) -> bool:
         """True when every run has its outcome."""
-        return sum(self.statuses[status] for status in FINAL) == len(self.runs)
+        return self.count(*FINAL) == len(self.runs)
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but not beyond the moment when every run has its outcome."""
@@ -110,19 +139,22 @@ class Roster:
     @property
     def torn_down(self) -> bool:
         """True when every session and room is confirmed gone, or bounded and named."""
-        return all(session.torn_down for session in self.sessions.values())
+        return self._held.torn_down
 
     def sessions_held(self) -> int:
-        """How many sessions count against the session budget now."""
-        now = self._clock.now()
-        return sum(session.holds_budget(now) for session in self.sessions.values())
+        """How many sessions count against the session budget now; costs the same however many there are."""
+        return self._held.held(self._clock.now())
 
     def put(self, session: Session) -> None:
         """Take note of a session row that was committed elsewhere."""
         if session.batch_id == self.batch.batch_id:
-            self.sessions[session.nonce] = session
+            self._keep(session)
             self.unrecorded.pop(session.nonce, None)
             self.ring()
+
+    def _keep(self, session: Session) -> None:
+        self.sessions[session.nonce] = session
+        self._held.note(session)
 
     def hear(self, session: Session) -> None:
         """Remember what an answer said of a session, in case it cannot be written for a while."""
@@ -157,7 +189,7 @@ class Roster:
 
     async def begin(self, run: Run, session: Session) -> bool:
         """Commit the intent to start a session for `run`, with the budget it takes; False when the budget is full."""
-        async with self._locks[run.run_id]:
+        async with self._lock(run.run_id):
             believed = self.runs[run.run_id]
             step = next_step(believed, StartIntended(at=session.intended_at, nonce=session.nonce), self._patience)
             if step.run is believed:
@@ -170,7 +202,7 @@ class Roster:
 
             taken = await self._ledger.write(unit)
             if taken:
-                self.sessions[session.nonce] = session
+                self._keep(session)
                 self._put_run(believed, step.run)
             return taken
 
@@ -179,7 +211,7 @@ class Roster:
 
         `also` changes the run's session in the same unit, whatever the fact changes.
         """
-        async with self._locks[run_id]:
+        async with self._lock(run_id):
             believed = self.runs[run_id]
             step = next_step(believed, fact, self._patience)
             if step.end_call:
@@ -187,9 +219,23 @@ class Roster:
             if step.run is not believed or also is not None:
                 session = await self._ledger.write(partial(self._unit, believed, step, also))
                 if session is not None:
-                    self.sessions[session.nonce] = session
+                    self._keep(session)
                 self._put_run(believed, step.run)
             return step
+
+    def changes(self, run_id: str, fact: Fact) -> bool:
+        """False where applying the fact now would certainly change nothing: most of what a poll shows."""
+        lock, believed = self._locks.get(run_id), self.runs[run_id]
+        if lock is not None and lock.locked():
+            return True
+        step = next_step(believed, fact, self._patience)
+        return step.run is not believed or step.end_call
+
+    def _lock(self, run_id: str) -> asyncio.Lock:
+        lock = self._locks.get(run_id)
+        if lock is None:
+            lock = self._locks[run_id] = asyncio.Lock()
+        return lock
 
     def _unit(self, believed: Run, step: Step, also: SessionUnit | None, connection: Any) -> Session | None:
         if step.run is not believed:
@@ -212,13 +258,13 @@ class Roster:
     def _put_run(self, before: Run, after: Run) -> None:
         if after is not before:
             self.runs[after.run_id] = after
-            self.statuses[before.status] -= 1
-            self.statuses[after.status] += 1
-            self._by_status[before.status].discard(after.run_id)
-            self._by_status[after.status].add(after.run_id)
+            self._census.move(before, after)
             self._listener(before, after)
+            if after.status.final:
+                self._locks.pop(after.run_id, None)
             if self.finished:
                 self._over.set()
+                self.alarm()
         self.ring()
 
 
