@@ -42,7 +42,7 @@ types: install
 floors: install
 	$(BIN)/lint-imports
 
-bench: install ## what this machine measures: start-up, polls, CPU per run, peak memory
+bench: install ## measure everything beside the peers and write docs/benchmarks.md (an hour; parts: python -m benchmarks --help)
 	$(BIN)/python -m benchmarks
 
 crash: install ## kill a batch at every edge of every request, restart it, and show what is left (SEEDS=50: random)

@@ -1,76 +1,107 @@
-"""`make bench`: start-up times, a batch of 200 runs at 50 sessions, and how much fits into the time after SIGTERM."""
+"""`make bench`, or one part of it: `python -m benchmarks [compare|requests|startup|window|scale|render] [--quick]`."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import platform
-import statistics
+import argparse
 import subprocess
 import sys
-import time
-import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import window
-from benchmarks.sandbox import sandbox_process
+from benchmarks import comparison, figures, render, startup, window
 
-STARTS: Final = 7
-IMPORTS: Final = {
-    "orchestrator --help": ["-m", "orchestrator.cli.main", "--help"],
-    "import orchestrator.app.graph (all that `run` needs but DBOS)": ["-c", "import orchestrator.app.graph"],
-    "import dbos": ["-c", "import dbos"],
-    "python alone": ["-c", "pass"],
+QUICK_FOLDER: Final = figures.ROOT / "benchmarks" / "out" / "quick"
+SIZES: Final = (50, 200, 1000)
+BUDGET: Final = 50
+
+
+def compare(asked: argparse.Namespace) -> bool:
+    """The batch comparison; False where a case could not be measured."""
+    cases = comparison.quick_cases() if asked.quick else comparison.all_cases()
+    only = {name: getattr(asked, name) for name in ("client", "variant", "runs", "calls", "slot_rule")}
+    return _measure("compare", comparison.wanted(cases, only), asked.folder)
+
+
+def requests(asked: argparse.Namespace) -> bool:
+    """What the remotes are asked as N grows."""
+    sizes, speed = ((6, 12), 60.0) if asked.quick else (SIZES, comparison.SPEEDS[BUDGET])
+    calls = sizes[0] if asked.quick else BUDGET
+    common = {"client": comparison.OURS, "variant": "balanced", "calls": calls, "slot_rule": "judged", "speed": speed}
+    return _measure("requests", [comparison.Case(runs=runs, **common) for runs in sizes], asked.folder)
+
+
+def _measure(part: str, cases: Iterable[comparison.Case], folder: Path) -> bool:
+    """Measure one case after the other and keep each at once, so that an end halfway loses nothing."""
+    good = True
+    for case in cases:
+        try:
+            row = comparison.measure(case)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            good = False
+            print(f"{case}: {error}", file=sys.stderr, flush=True)
+        else:
+            figures.add(part, row, key=comparison.KEY, folder=folder)
+            print(comparison.describe(row), flush=True)
+    return good
+
+
+def start_up(asked: argparse.Namespace) -> bool:
+    """Start-up times."""
+    rows = list(startup.measure(1 if asked.quick else startup.REPETITIONS))
+    return _keep("startup", rows, asked.folder)
+
+
+def signals(asked: argparse.Namespace) -> bool:
+    """What fits into the time after SIGTERM."""
+    sizes = (3,) if asked.quick else window.SESSIONS
+    return _keep("window", [window.measure(sessions) for sessions in sizes], asked.folder)
+
+
+def _keep(part: str, rows: list[dict[str, Any]], folder: Path) -> bool:
+    figures.save(part, rows, folder=folder)
+    for row in rows:
+        print(row, flush=True)
+    return True
+
+
+def scale(asked: argparse.Namespace) -> bool:
+    """CPU, memory and event-loop lag at many live runs: a module of its own, which writes scale.json."""
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.scale", "--json", str(asked.folder / "scale.json")]
+    return subprocess.run([*command, *(["20"] if asked.quick else [])], check=False).returncode == 0
+
+
+def page(asked: argparse.Namespace) -> bool:
+    """Write the document from what was kept."""
+    print(render.render(asked.folder))
+    return True
+
+
+PARTS: Final = {
+    "startup": start_up,
+    "requests": requests,
+    "compare": compare,
+    "window": signals,
+    "scale": scale,
+    "render": page,
 }
-RUNS, SESSIONS, SPEED = 200, 50, 20.0
 
 
-def start_up() -> None:
-    """Wall time of whole processes."""
-    print("## Start-up (median of whole processes, seconds)")
-    for name, arguments in IMPORTS.items():
-        seconds = [_timed([sys.executable, *arguments]) for _ in range(STARTS)]
-        print(f"{statistics.median(seconds):7.3f}  {name}")
-
-
-def _timed(command: list[str]) -> float:
-    began = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.monotonic() - began
-
-
-def whole_batch() -> None:
-    """A batch in its own process, the sandbox in another."""
-    print(f"\n## {RUNS} runs at {SESSIONS} sessions, one process, sandbox and plan {SPEED:g} times faster than life")
-    with sandbox_process(speed=SPEED, calls_limit=SESSIONS, max_sessions=SESSIONS) as (url, environment):
-        command = [sys.executable, "-m", "benchmarks.batch", str(RUNS), str(SESSIONS), str(SPEED)]
-        ran = subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True, text=True)
-        figures = json.loads(ran.stdout)
-        with urllib.request.urlopen(f"{url}/world.json") as answer:  # noqa: S310  loopback
-            world = json.load(answer)
-    report(figures, world)
-
-
-def report(figures: dict[str, Any], world: dict[str, Any]) -> None:
-    """Print the figures beside what the world saw."""
-    from orchestrator.clients.cekura import CekuraClient
-
-    polls = world["requests"].get("poll", 0)
-    bound = math.ceil(SESSIONS / CekuraClient.ids_per_request) * figures["intervals"]
-    requests = sum(world["requests"].values())
-    print(f"outcome {figures['outcome']}, torn down {figures['torn_down']}, {figures['seconds']:.1f} s")
-    print(f"left alive: {len(world['sessions']['alive'])} sessions, {len(world['rooms']['alive'])} rooms")
-    print(f"rooms submitted twice: {len(world['submitted_twice'])}, calls cut short: {len(world['cut_short'])}")
-    print(f"bulk polls {polls}; (ids / ids per URL, up) x intervals elapsed = {bound}; ratio {polls / bound:.2f}")
-    print(f"requests {requests} ({requests / RUNS:.1f} a run): {json.dumps(world['requests'])}")
-    print(f"CPU {1000 * figures['cpu_seconds'] / RUNS:.1f} ms a run; peak memory {figures['peak_megabytes']:.0f} MB")
-    idle, paid = world["idle_seconds"], world["paid_seconds"]
-    print(f"session seconds paid {paid:.0f}, outside a call {idle:.0f} ({100 * idle / paid:.0f} %), in life's seconds")
+def main(arguments: list[str] | None = None) -> int:
+    """One part, or all of them and then the page; 1 where something could not be measured."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=PARTS, help="absent: all of them, and then the page")
+    parser.add_argument("--quick", action="store_true", help="small and short: does it work, not how fast")
+    parser.add_argument("--folder", type=Path, help=f"where figures are kept (default {figures.FOLDER})")
+    for name, kind in (("client", str), ("variant", str), ("runs", int), ("calls", int), ("slot-rule", str)):
+        parser.add_argument(f"--{name}", type=kind, nargs="+", default=[], help="compare: only these")
+    asked = parser.parse_args(arguments)
+    asked.folder = asked.folder or (QUICK_FOLDER if asked.quick else figures.FOLDER)
+    chosen = [asked.part] if asked.part else list(PARTS)
+    measured = [PARTS[part](asked) for part in chosen]  # each is tried, whatever became of the one before
+    return 0 if all(measured) else 1
 
 
 if __name__ == "__main__":
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    start_up()
-    whole_batch()
-    window.report()
+    sys.exit(main())

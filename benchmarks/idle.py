@@ -21,6 +21,8 @@ from typing import Any, Final
 PARTS: Final = ("remote_start", "evidence", "unsubmitted", "queued", "remote_tester", "ending", "never_called")
 REMOTES: Final = ("remote_start", "remote_tester")
 OURS: Final = ("unsubmitted", "queued", "ending")
+DELETES: Final = 50
+DELETE_WINDOW: Final = 30.0
 
 
 def split(history: Mapping[str, Any], ready: Mapping[str, float] | None = None) -> dict[str, float]:
@@ -90,6 +92,19 @@ def teardown_lags(history: Mapping[str, Any]) -> dict[str, dict[str, float | int
             if session[name] is not None:
                 lags[what].append(history["speed"] * (session[name] - run["call_ended_at"]))
     return {what: quantiles(found) for what, found in lags.items()}
+
+
+def limited_lags(history: Mapping[str, Any], *, patience: float) -> dict[str, float | int | None]:
+    """What the lag to the room's end would be, were each room deleted `patience` seconds after its call, but for
+    Daily's limit on deleting singly: DELETES in any DELETE_WINDOW seconds.
+    """
+    speed = history["speed"]
+    ends = sorted(speed * run["call_ended_at"] for run in history["runs"] if run["call_ended_at"] is not None)
+    deleted: list[float] = []
+    for number, end in enumerate(ends):
+        window = deleted[number - DELETES] + DELETE_WINDOW if number >= DELETES else 0.0
+        deleted.append(max(end + patience, window))
+    return quantiles([moment - end for moment, end in zip(deleted, ends, strict=True)])
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float | int | None]:

@@ -37,11 +37,12 @@ class PeerSettings:
 
 @dataclass(slots=True)
 class View:
-    """What a peer believes: `verdicts` by word, and real Unix times of its beginning, last verdict and end."""
+    """What a peer believes: `verdicts` by word, and real Unix times of its beginning, its last verdict and its end."""
 
     began: float = field(default_factory=time.time)
     judged: float | None = None
     verdicts: Counter[str] = field(default_factory=Counter)
+    _cpu: float = field(default_factory=time.process_time)
 
     def note(self, run: dict[str, Any] | None) -> None:
         """Count one run as Cekura shows it at its end; None where the script never got that far."""
@@ -52,7 +53,14 @@ class View:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         ended = time.time()
-        return {"began": self.began, "judged": self.judged or ended, "ended": ended, "verdicts": dict(self.verdicts)}
+        return {
+            "began": self.began,
+            "judged": self.judged or ended,
+            "ended": ended,
+            "verdicts": dict(self.verdicts),
+            "cpu_seconds": time.process_time() - self._cpu,
+            "poll_interval": POLL_SECONDS,
+        }
 
 
 def main(peer: Callable[[PeerSettings, View], Awaitable[None]]) -> None:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from benchmarks.idle import PARTS, call_lengths, idle_seconds, paid_seconds, quantiles, split, teardown_lags
+from benchmarks.idle import (
+    PARTS,
+    call_lengths,
+    idle_seconds,
+    limited_lags,
+    paid_seconds,
+    quantiles,
+    split,
+    teardown_lags,
+)
 
 SPEED = 10.0
 
@@ -113,6 +122,20 @@ def test_teardown_lags_count_from_the_end_of_the_call():
 
     assert lags["session"] == {"count": 2, "median": pytest.approx(12.5), "p95": pytest.approx(20.0)}
     assert lags["room"] == {"count": 1, "median": pytest.approx(25.0), "p95": pytest.approx(25.0)}
+
+
+def test_the_lag_that_the_limit_on_deletes_imposes_falls_on_the_fifty_first():
+    # 51 calls end within a second of life: fifty rooms go after the patience, the last when the window opens again
+    ends = [10.0 + number / 1000 for number in range(51)]
+    seen = history([], [run(str(number), 1.0, 2.0, 3.0, end) for number, end in enumerate(ends)])
+
+    lags = limited_lags(seen, patience=7.0)
+
+    assert lags["count"] == 51
+    assert lags["median"] == pytest.approx(7.0)
+    assert limited_lags(history([], seen["runs"][:50]), patience=7.0)["p95"] == pytest.approx(7.0)
+    last = limited_lags(history([], [*seen["runs"]] * 2), patience=7.0)
+    assert last["p95"] > 30.0
 
 
 def test_quantiles_of_a_hundred_and_of_none():

@@ -1,0 +1,190 @@
+"""What is judged: each goal, what was measured, and whether it was reached. Everything else is only printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from benchmarks import idle
+from benchmarks.comparison import GRACE_SECONDS, OURS
+
+RATIO: Final = 1.10
+SHARE_OF_CALL: Final = 0.05
+OF_GUIDE: Final = 0.15
+OF_PER_RUN: Final = 0.5
+ENOUGH_RUNS: Final = 4  # times the call budget
+FLAT: Final = 1.25
+CPU_MS: Final = 2.0
+MEGABYTES: Final = 250.0
+LATE_MS: Final = 50.0
+MANY_LIVE: Final = 10_000
+LATE_AT: Final = 5_000
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One goal and how it came out; `reached` is None where it was not measured."""
+
+    figure: str
+    goal: str
+    found: str
+    reached: bool | None
+
+
+def per_run(row: Row, seconds: float) -> float:
+    """Seconds by the number of runs."""
+    return seconds / float(row["runs"])
+
+
+def ours(row: Row) -> float:
+    """Idle seconds per run that we could have avoided."""
+    return per_run(row, sum(row["parts"][name] for name in idle.OURS))
+
+
+def allowed(row: Row) -> float:
+    """What of those is allowed: a share of the calls, and half a poll interval."""
+    return SHARE_OF_CALL * per_run(row, row["call_seconds"]) + row["poll_interval"] / 2
+
+
+def groups(rows: Iterable[Row], *, client: str, variant: str) -> dict[tuple[int, int, str], list[Row]]:
+    """The rows of one client, by runs, calls and slot rule: repetitions together."""
+    found: dict[tuple[int, int, str], list[Row]] = {}
+    for row in rows:
+        if (row["client"], row["variant"]) == (client, variant):
+            found.setdefault((row["runs"], row["calls"], row["slot_rule"]), []).append(row)
+    return dict(sorted(found.items()))
+
+
+def middle(rows: Sequence[Row], figure: Any) -> float:
+    """The median of a figure over repetitions."""
+    return float(median(figure(row) for row in rows))
+
+
+def verdicts(rows: Sequence[Row], requests: Sequence[Row], scale: Sequence[Row]) -> list[Verdict]:
+    """Every goal that can be judged from these figures."""
+    balanced = groups(rows, client=OURS, variant="balanced")
+    return [
+        *_time(balanced, rows),
+        *_idle(balanced, rows),
+        *_teardown(balanced),
+        *_requests(requests),
+        *_overhead(scale),
+    ]
+
+
+def _time(balanced: Mapping[tuple[int, int, str], list[Row]], rows: Sequence[Row]) -> list[Verdict]:
+    ratios = {case: middle(found, lambda row: row["ratio"]) for case, found in balanced.items()}
+    slower = []
+    for client, variant in (("per_run", "sessions"), ("per_run", "calls"), ("sdks", "calls")):
+        for case, found in groups(rows, client=client, variant=variant).items():
+            if case in balanced:
+                theirs = middle(found, lambda row: row["seconds"])
+                slower.append((middle(balanced[case], lambda row: row["seconds"]) / theirs, case))
+    return [
+        _worst("batch time / bound", f"at most {RATIO:.2f}", ratios, RATIO),
+        _worst(
+            "batch time / that of a peer within the same limits",
+            "at most 1",
+            {case: s for s, case in sorted(slower)},
+            1.0,
+        ),
+    ]
+
+
+def _idle(balanced: Mapping[tuple[int, int, str], list[Row]], rows: Sequence[Row]) -> list[Verdict]:
+    shares = {case: middle(found, ours) / middle(found, allowed) for case, found in balanced.items()}
+    found = [
+        _worst("our share of idle seconds / what is allowed (5 % of call time + half a poll)", "at most 1", shares, 1.0)
+    ]
+    for client, variant, goal in (
+        ("guide", "all", OF_GUIDE),
+        ("per_run", "sessions", OF_PER_RUN),
+        ("per_run", "calls", OF_PER_RUN),
+    ):
+        compared = {
+            case: _idle_of(balanced[case]) / _idle_of(theirs)
+            for case, theirs in groups(rows, client=client, variant=variant).items()
+            if case in balanced and case[0] >= ENOUGH_RUNS * case[1]
+        }
+        name = f"idle seconds / those of {client} ({variant}), from {ENOUGH_RUNS} runs a call slot"
+        found.append(_worst(name, f"at most {goal:g}", compared, goal))
+    return found
+
+
+def _idle_of(rows: Sequence[Row]) -> float:
+    return middle(rows, lambda row: per_run(row, row["idle_seconds"]))
+
+
+def _teardown(balanced: Mapping[tuple[int, int, str], list[Row]]) -> list[Verdict]:
+    found = []
+    for what in ("session", "room"):
+        lags = {
+            case: middle(rows, lambda row, what=what: row["lags"][what]["median"] or 0.0)
+            / (rows[0]["poll_interval"] + GRACE_SECONDS)
+            for case, rows in balanced.items()
+            if all(row["lags"][what]["count"] for row in rows)
+        }
+        name = f"median from call end to {what} gone / (a poll interval + the grace)"
+        found.append(_worst(name, "at most 1", lags, 1.0))
+    late = {
+        case: middle(rows, lambda row: row["lags"]["room"]["p95"])
+        / middle(rows, lambda row: row["lags"]["limited"]["p95"])
+        for case, rows in balanced.items()
+        if all(row["lags"]["room"]["count"] for row in rows)
+    }
+    found.append(
+        _worst(
+            "95th percentile to room gone / what Daily's limit on single deletes would make it", "at most 1", late, 1.0
+        )
+    )
+    return found
+
+
+def _requests(requests: Sequence[Row]) -> list[Verdict]:
+    found = []
+    for name, words in (("polls_per_run_minute", "polls per run-minute"), ("presence_per_minute", "presence a minute")):
+        values = {row["runs"]: row["requests"][name] for row in requests}
+        if len(values) > 1 and min(values.values()) > 0:
+            few, many = values[min(values)], values[max(values)]
+            shown = ", ".join(f"{value:.2f} at {runs}" for runs, value in sorted(values.items()))
+            found.append(Verdict(figure=f"{words}, as N grows", goal="flat", found=shown, reached=many <= FLAT * few))
+    return found
+
+
+def _overhead(scale: Sequence[Row]) -> list[Verdict]:
+    by_size = {row["runs"]: row for row in scale}
+    found = []
+    if MANY_LIVE in by_size:
+        row = by_size[MANY_LIVE]
+        cpu, memory = row["cpu_ms_per_run"], row["peak_megabytes"]
+        found.append(
+            _one("CPU per run at 10,000 live runs", f"under {CPU_MS:g} ms", f"{cpu:.2f} ms", reached=cpu < CPU_MS)
+        )
+        found.append(
+            _one("peak memory at 10,000", f"under {MEGABYTES:g} MB", f"{memory:.0f} MB", reached=memory < MEGABYTES)
+        )
+    if LATE_AT in by_size:
+        late = by_size[LATE_AT]["late_ms"]["p99"]
+        found.append(
+            _one("event-loop lag p99 at 5,000", f"under {LATE_MS:g} ms", f"{late:.0f} ms", reached=late < LATE_MS)
+        )
+    return found
+
+
+def _one(figure: str, goal: str, found: str, *, reached: bool) -> Verdict:
+    return Verdict(figure=figure, goal=goal, found=found, reached=reached)
+
+
+def _worst(figure: str, goal: str, values: Mapping[Any, float], limit: float) -> Verdict:
+    """Judge a goal that must hold everywhere by the worst case, and count the cases that reach it."""
+    if not values:
+        return Verdict(figure=figure, goal=goal, found="not measured", reached=None)
+    case, value = max(values.items(), key=lambda item: item[1])
+    good = sum(one <= limit for one in values.values())
+    runs, calls, rule = case
+    shown = f"{good} of {len(values)} cases; worst {value:.2f} ({runs} runs, {calls} calls, {rule})"
+    return Verdict(figure=figure, goal=goal, found=shown, reached=good == len(values))

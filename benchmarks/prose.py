@@ -1,0 +1,59 @@
+"""What docs/benchmarks.md says between its tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+INTRO: Final = """# Benchmarks
+
+What users wait for and pay for, beside what they would otherwise use. Everything runs against the sandbox, a process
+of its own, at the usual proportions: start 1.5 s, bot in its room after 2 to 10 s, calls of 20 to 120 s, evaluation
+10 s, 5 dispatches a second. The sandbox divides these by its speed; **all seconds here are seconds of life**, real
+ones times the speed. Ratios within one run mean something; absolute figures depend on the machine. No test asserts a
+time.
+
+`make bench` measures everything and writes this page; `python -m benchmarks PART` measures one part (`compare`,
+`requests`, `startup`, `window`, `scale`; `--quick` for a small one), `python -m benchmarks render` writes the page
+again from the figures in `docs/benchmarks/`."""
+PEERS: Final = """The peers are in `benchmarks/peers/`, written as a competent person would write them:
+
+- **guide**: the script of Cekura's manual-flow guide grown to N runs. Starts all sessions behind a semaphore, submits
+  all rooms in one request, polls them in bulk every 5 s, stops and deletes in `finally`. It needs N sessions at once.
+- **per run**: start, sleep 2 s, submit that room, poll that run alone every 5 s, stop, delete; behind a semaphore of
+  the session limit (twice the calls here) or of the call limit: a script writer knows one or the other.
+- **SDKs**: `pipecatcloud`, `cekura` and Pipecat's Daily helper glued together, behind a semaphore of the call limit."""
+TIME: Final = """## Batch time
+
+The bound is a simulator (`benchmarks/bound.py`): the same calls in the order of their dispatch, with their real
+lengths; a call is dispatched the moment a slot is free and the rate allows it. It begins with the batch, takes the
+first call's real beginning, and ends with the last verdict plus half a poll interval. Batch time runs to the last
+verdict known. The second ratio allows for the tester's way of 1 s, in which the slot is taken already; nobody can
+save that. *Longest first* is the bound of another order, the *floor* what no order beats; both are printed, not
+judged. Repetitions (other seeds) stand side by side. CPU is of one core, of the client's process and of the
+sandbox's: well below 100 % says that the figures speak of the policy and not of this machine."""
+IDLE: Final = """## Idle session seconds
+
+A session bills while it lives. Outside its call it idles, for one of these reasons (`benchmarks/idle.py`): the
+remotes' own (start to bot joined; dispatch to the call's beginning), evidence lag (bot joined to our knowing it),
+ours (known but not submitted; submitted but queued at Cekura; call end to session stopped). Sessions that never had a
+call are a line of their own. Seconds per run; they add up to what the sandbox's world says (the last column is what
+is missing). A peer keeps no note of when it knew, so its wait for evidence counts as not submitted."""
+TEARDOWN: Final = """## Teardown lag
+
+From the end of a call to the end of its session, and of its room. The last column is the 95th percentile that Daily's
+limit on deleting rooms singly (50 in 30 s) would impose on whoever deletes each room a poll interval and the grace
+after its call; rooms deleted in bulk may beat it. No limit on stops is published."""
+REQUESTS: Final = """## Requests
+
+Fifty calls at once. A run-minute is a minute that a run spends with Cekura, from submission to verdict."""
+SCALE: Final = """## CPU, memory, event-loop lag
+
+All runs live at once in one worker (`python -m benchmarks.scale`); CPU of our process alone, imports apart."""
+STARTUP: Final = """## Start-up
+
+Whole processes, real seconds, median of the repetitions."""
+WINDOW: Final = """## What fits into the six seconds after SIGTERM
+
+At life's own pace; a batch of calls that never end is told to stop once all are on."""
+PEERS_REQUESTS: Final = """The peers beside us, 200 runs, 50 calls, slots until judged. The Cekura SDK leaves the slash
+off its paths, so each of its requests is redirected once; only the second is counted."""

@@ -1,0 +1,70 @@
+"""How long the command line takes to answer, and `run` to its first start call. Whole processes, real seconds."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.batch import plan_text
+from benchmarks.sandbox import running_sandbox
+
+REPETITIONS: Final = 7
+SPEED: Final = 50.0
+COMMANDS: Final = {
+    "`orchestrator --help`": ["-m", "orchestrator.cli.main", "--help"],
+    "import of all that `run` needs but DBOS": ["-c", "import orchestrator.app.graph"],
+    "import of DBOS": ["-c", "import dbos"],
+    "Python alone": ["-c", "pass"],
+}
+
+
+def measure(repetitions: int = REPETITIONS) -> Iterator[dict[str, Any]]:
+    """One row for each command: median, shortest and longest of so many processes."""
+    for name, arguments in COMMANDS.items():
+        yield _row(name, repetitions, lambda arguments=arguments: _timed([sys.executable, *arguments]))
+    yield _row("`orchestrator run`, until the first start call reached its remote", repetitions, first_start)
+
+
+def _row(name: str, repetitions: int, look: Callable[[], float]) -> dict[str, Any]:
+    seconds = [look() for _ in range(repetitions)]
+    return {
+        "name": name,
+        "repetitions": repetitions,
+        "median": statistics.median(seconds),
+        "shortest": min(seconds),
+        "longest": max(seconds),
+    }
+
+
+def _timed(command: list[str]) -> float:
+    began = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def first_start() -> float:
+    """From the process of `run` to the sandbox seeing its first start: one run, the real command, a fresh state."""
+    with (
+        tempfile.TemporaryDirectory(prefix="orchestrator-bench-") as folder,
+        running_sandbox(speed=SPEED, call_seconds=(20.0, 20.0)) as sandbox,
+    ):
+        plan = Path(folder) / "plan.yaml"
+        plan.write_text(plan_text(runs=1, sessions=1))
+        command = [sys.executable, "-m", "orchestrator.cli", "run", str(plan), "--json", "--time-scale", str(SPEED)]
+        began = time.time()
+        subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **sandbox.environment},
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return float(sandbox.history()["sessions"][0]["created_at"] - began)
