@@ -90,12 +90,22 @@ def rules(plan: Plan) -> list[str]:
             f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
             f" starts a second; a call slot frees: {limits.call_slot_until.value}"
         ),
+        _ahead(plan),
         f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
         f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
         f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
         f"Cekura mocks {tools}",
         f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
     ]
+
+
+def _ahead(plan: Plan) -> str:
+    if plan.limits.concurrency <= plan.limits.calls and plan.run_count > plan.limits.calls:
+        return (
+            "no session is started ahead of a free call slot, because concurrency leaves none to spare beyond calls:"
+            " each slot waits for its next bot"
+        )
+    return f"sessions are started ahead of the call slots that are about to free; prefer: {plan.prefer.value}"
 
 
 def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:

@@ -1,23 +1,24 @@
 """The two budgets, never confused: sessions alive at once, and calls that Cekura runs at once.
 
 Above its limit Cekura queues a run while the bot waits alone and bills, so a session is started only when a call slot
-is free for it. When Cekura frees a slot is unknown (at call end, or at the verdict): `auto` assumes the verdict until
-one run, started on purpose beyond that, was called without having been queued.
+is free for it, or will be by the time its bot is ready. When Cekura frees a slot is unknown (at call end, or at the
+verdict): `auto` assumes the verdict until a poll shows more runs in calls and evaluations than there are slots.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from orchestrator.domain.observation import CallObservation, CallStatus
 from orchestrator.domain.plan import Limits, SlotRule
 from orchestrator.domain.run import RunStatus
 
-QUEUED_POLLS_TO_SHRINK: Final = 2
 RAISE_AFTER: Final = timedelta(seconds=60)
+EXPLORATIONS: Final = 5  # each may leave one bot waiting for the length of an evaluation
 _COMING_OR_CALLED: Final = (
     RunStatus.STARTING,
     RunStatus.STARTED,
@@ -29,50 +30,76 @@ _COMING_OR_CALLED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBudget:
-    """How many calls we count on. `working` moves between 1 and `limit`; `rule` may be learned under AUTO."""
+    """How many calls we count on. `working` moves between 1 and `limit`; `rule` is learned where the plan says AUTO.
+
+    `waited` are the Cekura runs that the last poll showed queued although we used fewer slots than we count on, and
+    `in_call` how many calls it showed.
+    """
 
     limit: int
     working: int
     rule: SlotRule
     changed_at: datetime
+    learns: bool = False
     explorer: str | None = None  # the run started beyond the judged rule, to learn which rule holds
+    explored: int = 0
+    waited: frozenset[int] = frozenset()
+    in_call: int = 0
 
     @staticmethod
     def of(limits: Limits, now: datetime) -> CallBudget:
         """The budget a plan begins with."""
-        return CallBudget(limit=limits.calls, working=limits.calls, rule=limits.call_slot_until, changed_at=now)
+        rule = limits.call_slot_until
+        return CallBudget(
+            limit=limits.calls, working=limits.calls, rule=rule, changed_at=now, learns=rule is SlotRule.AUTO
+        )
 
     def used(self, statuses: Counter[RunStatus]) -> int:
         """How many slots are taken or spoken for."""
         coming = sum(statuses[status] for status in _COMING_OR_CALLED)
         return coming + (0 if self.rule is SlotRule.CALL_ENDED else statuses[RunStatus.CALL_ENDED])
 
-    def free(self, statuses: Counter[RunStatus]) -> int:
-        """How many more runs may be started towards a call; one more than the rule allows while exploring."""
-        free = self.working - self.used(statuses)
+    def free(self, statuses: Counter[RunStatus], *, soon: int = 0) -> int:
+        """How many more runs may be started towards a call; one more than the rule allows while exploring.
+
+        `soon`: how many of the slots taken now will be free by the time a bot started now is ready.
+        """
+        free = self.working - self.used(statuses) + soon
         return max(free, 1 if free == 0 and self._may_explore(statuses) else 0)
 
-    def exploring(self, run_id: str, statuses: Counter[RunStatus]) -> CallBudget:
+    def exploring(self, run_id: str, statuses: Counter[RunStatus], *, soon: int = 0) -> CallBudget:
         """Note `run_id` as the explorer if its start went beyond the judged rule (`statuses` before it)."""
-        beyond = self.working - self.used(statuses) <= 0
+        beyond = self.working - self.used(statuses) + soon <= 0
         return replace(self, explorer=run_id) if beyond and self._may_explore(statuses) else self
 
     def _may_explore(self, statuses: Counter[RunStatus]) -> bool:
-        return self.rule is SlotRule.AUTO and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
-
-    def called(self, run_id: str, *, was_queued: bool) -> CallBudget:
-        """A run's call began; if it was the explorer, the rule is now known."""
-        if run_id != self.explorer:
-            return self
-        return replace(self, explorer=None, rule=SlotRule.JUDGED if was_queued else SlotRule.CALL_ENDED)
+        untold = self.rule is SlotRule.AUTO and self.explored < EXPLORATIONS
+        return untold and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
 
     def without(self, run_id: str) -> CallBudget:
-        """The run ended without a call; if it was the explorer, another may explore."""
-        return replace(self, explorer=None) if run_id == self.explorer else self
+        """The run was called, or ended without a call; if it was the explorer, another may explore."""
+        return replace(self, explorer=None, explored=self.explored + 1) if run_id == self.explorer else self
 
-    def queued(self, *, at: datetime) -> CallBudget:
-        """A run was seen queued twice: the organisation is fuller than we thought."""
-        return replace(self, working=max(1, self.working - 1), changed_at=at)
+    def polled(self, calls: Sequence[CallObservation], *, at: datetime) -> CallBudget:
+        """Learn from what one poll showed of all our runs: which slot rule holds, and whether others use our slots.
+
+        A run that waits at two polls in a row while fewer of our calls go on than we count on, and none was begun
+        meanwhile, waits for a slot we believed free: it is held by an evaluation, or the organisation is fuller than
+        we think. Below that, a queue says only that we were early.
+        """
+        seen = Counter(call.status for call in calls)
+        in_call, busy = seen[CallStatus.IN_CALL], seen[CallStatus.IN_CALL] + seen[CallStatus.EVALUATING]
+        stuck = in_call < self.working and in_call <= self.in_call
+        queued = frozenset(call.cekura_run_id for call in calls if call.status is CallStatus.QUEUED) if stuck else None
+        again = queued is not None and not queued.isdisjoint(self.waited)
+        polled = replace(self, waited=queued or frozenset(), in_call=in_call)
+        if busy > self.working:
+            return replace(polled, rule=SlotRule.CALL_ENDED) if self.learns else polled
+        if not again:
+            return polled
+        if busy == self.working and (self.learns or self.rule is SlotRule.JUDGED):
+            return replace(polled, rule=SlotRule.JUDGED)
+        return replace(polled, working=max(1, self.working - 1), changed_at=at)
 
     def rested(self, *, at: datetime) -> CallBudget:
         """Raise by one after a quiet minute."""
@@ -82,10 +109,10 @@ class CallBudget:
 
 
 def plan_starts(
-    *, planned: int, statuses: Counter[RunStatus], calls: CallBudget, sessions_held: int, limits: Limits
+    *, planned: int, statuses: Counter[RunStatus], calls: CallBudget, soon: int, sessions_held: int, limits: Limits
 ) -> int:
     """How many sessions to start now: limited by what is left to do, by free call slots and by the session budget."""
-    return max(0, min(planned, calls.free(statuses), limits.concurrency - sessions_held))
+    return max(0, min(planned, calls.free(statuses, soon=soon), limits.concurrency - sessions_held))
 
 
 def count_statuses(statuses: Iterable[RunStatus]) -> Counter[RunStatus]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.domain.forecast import Preference
+
 Json = Mapping[str, Any]
 
 
@@ -138,6 +140,7 @@ class Plan:
     timeouts: Timeouts
     timing: Timing
     readiness: Readiness
+    prefer: Preference
     infrastructure_retries: int
     gate: Gate
     digest: str

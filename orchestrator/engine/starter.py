@@ -1,5 +1,7 @@
 """Starts sessions: just in time, paced, within both budgets, the first of a batch alone.
 
+Just in time means that the bot is ready when a call slot frees, as far as the batch has shown when that will be.
+
 Each start is an intent row first. What its answer means is decided by the error's type: certainly nothing happened
 (`RemoteBusy`, `RemoteUnavailable`, `RemoteRejected`, `RemoteAuthFailed`), or nobody knows (`OutcomeUnknown`).
 """
@@ -36,6 +38,7 @@ from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
+from orchestrator.engine.foresight import Foresight
 from orchestrator.engine.outage import LET_GO
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster, SessionUnit
@@ -96,6 +99,7 @@ class Starter:
         self._held_back = held_back
         self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.address)
         self.calls = CallBudget.of(roster.plan.limits, clock.now())
+        self._foresight = Foresight(roster=roster, clock=clock)
         self._proven = any(session.answered_at for session in roster.sessions.values())
         self._under_way: set[str] = set()
         self._hold_until = 0.0
@@ -115,23 +119,35 @@ class Starter:
 
     def _wait_seconds(self) -> float:
         held = self._hold_until - self._clock.monotonic()
-        return max(0.01, min(held, 1.0)) if held > 0 else 1.0
+        if held > 0:
+            return max(0.01, min(held, 1.0))
+        return min(1.0, self._foresight.look_every) if self._roster.statuses[RunStatus.PLANNED] else 1.0
 
     async def _begin_one(self, starts: asyncio.TaskGroup) -> bool:
-        run = self._next_run()
+        soon = self._soon()
+        run = self._next_run(soon)
         if run is None:
             return False
         statuses = self._roster.statuses.copy()
         session = self._intent(run)
         if not await self._roster.begin(run, session):
             return False
-        self.calls = self.calls.exploring(run.run_id, statuses)
+        self.calls = self.calls.exploring(run.run_id, statuses, soon=soon)
         self._remotes.starting.add(session.nonce)
         self._under_way.add(session.nonce)
         starts.create_task(self._start(self._roster.runs[run.run_id], session), name=f"start {session.nonce}")
         return True
 
-    def _next_run(self) -> Run | None:
+    def _soon(self) -> int:
+        """How many call slots will be free in time for a bot started now; not asked for while one is free anyway."""
+        limits, statuses = self._roster.plan.limits, self._roster.statuses
+        if not statuses[RunStatus.PLANNED] or self.calls.free(statuses) > 0:
+            return 0
+        if self._roster.sessions_held() >= limits.concurrency:
+            return 0
+        return self._foresight.freed(self.calls.rule).at_least(self._roster.plan.prefer.confidence)
+
+    def _next_run(self, soon: int) -> Run | None:
         planned = self._roster.of_status(RunStatus.PLANNED)
         if not planned or self._roster.closing or self._held_back() or self._clock.monotonic() < self._hold_until:
             return None
@@ -143,6 +159,7 @@ class Starter:
             planned=len(planned),
             statuses=self._roster.statuses,
             calls=self.calls,
+            soon=soon,
             sessions_held=self._roster.sessions_held(),
             limits=self._roster.plan.limits,
         )

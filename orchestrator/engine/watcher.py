@@ -6,7 +6,7 @@ A missing id is unknown, not done. An unrecognised status word is waited out, bo
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 from typing import Final
@@ -14,7 +14,6 @@ from typing import Final
 from loguru import logger
 
 from orchestrator.clock import Clock
-from orchestrator.domain.budget import QUEUED_POLLS_TO_SHRINK
 from orchestrator.domain.errors import RemoteError
 from orchestrator.domain.observation import CallObservation, CallStatus
 from orchestrator.domain.run import WITH_CEKURA, CallSeen, Overdue, Run, RunStatus
@@ -35,7 +34,6 @@ class Watcher:
         self._clock = clock
         self._starter = starter
         self._random = random
-        self._queued: Counter[str] = Counter()
         self._unrecognised: set[str] = set()
         self._failures = 0
         self._trouble = ""
@@ -45,7 +43,7 @@ class Watcher:
         bell = self._roster.bell()
         next_poll = 0.0
         while not self._roster.finished:
-            if not self._roster.of_status(*WITH_CEKURA):
+            if not self._roster.count(*WITH_CEKURA):
                 await bell.wait(1.0)
                 continue
             wait = next_poll - self._clock.monotonic()
@@ -71,22 +69,27 @@ class Watcher:
         self._failures, self._trouble = 0, ""
         now = self._clock.now()
         known = [(runs[call.cekura_run_id], call) for call in calls if call.cekura_run_id in runs]
+        self._learn([call for _, call in known])
         for run, call in known:
             self._note(run, call)
-        await asyncio.gather(*(self._roster.apply(run.run_id, CallSeen(at=now, call=call)) for run, call in known))
+        seen = ((run.run_id, CallSeen(at=now, call=call)) for run, call in known)
+        news = [(run_id, fact) for run_id, fact in seen if self._roster.changes(run_id, fact)]
+        await asyncio.gather(*(self._roster.apply(run_id, fact) for run_id, fact in news))
+
+    def _learn(self, calls: Sequence[CallObservation]) -> None:
+        before = self._starter.calls
+        after = self._starter.calls = before.polled(calls, at=self._clock.now())
+        if after.working != before.working:
+            logger.info("Cekura queues our runs; fewer calls at once", working=after.working)
+        if after.rule is not before.rule:
+            logger.info("when Cekura frees a call slot was learnt", rule=after.rule.value)
 
     def _note(self, run: Run, call: CallObservation) -> None:
-        if call.status is CallStatus.QUEUED:
-            self._queued[run.run_id] += 1
-            if self._queued[run.run_id] == QUEUED_POLLS_TO_SHRINK:
-                self._starter.calls = self._starter.calls.queued(at=self._clock.now())
-                logger.info("Cekura queues our runs; fewer calls at once", working=self._starter.calls.working)
-        elif call.status is CallStatus.UNRECOGNISED and call.raw_status not in self._unrecognised:
+        if call.status is CallStatus.UNRECOGNISED and call.raw_status not in self._unrecognised:
             self._unrecognised.add(call.raw_status)
             logger.warning("an unknown run status is waited out", status=call.raw_status)
         elif run.status is RunStatus.SUBMITTED and call.status in CALLED:
-            queued = self._queued[run.run_id] > 0
-            self._starter.calls = self._starter.calls.called(run.run_id, was_queued=queued)
+            self._starter.calls = self._starter.calls.without(run.run_id)
 
     async def _give_up_overdue(self) -> None:
         timeouts, now = self._roster.plan.timeouts, self._clock.now()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from orchestrator.domain.errors import InvalidPlan, Problem
+from orchestrator.domain.forecast import Preference
 from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
@@ -160,6 +161,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
             evidence=tuple(Evidence(kind) for kind in file.readiness.evidence),
             settle=file.readiness.settle,
         ),
+        prefer=Preference(file.prefer),
         infrastructure_retries=file.retries.infrastructure,
         gate=Gate(min_pass_rate=file.gate.min_pass_rate, max_inconclusive=file.gate.max_inconclusive),
         digest=digest_of(values),

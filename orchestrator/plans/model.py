@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema
 
 LARGEST_ID: Final = 2**63 - 1
 MAX_RUNS: Final = 10_000
+MAX_SESSIONS: Final = MAX_RUNS
 PROBE_SHORTHAND: Final = "probe"
 
 PLAN_NAME: Final = r"^[a-z0-9._-]+$"
@@ -131,9 +132,13 @@ class ScenarioEntry(Section):
 class LimitsSection(Section):
     """How much may happen at once."""
 
-    concurrency: int = Field(default=10, ge=1, le=1000, description="Sessions alive at once.", examples=[10])
+    concurrency: int = Field(default=10, ge=1, le=MAX_SESSIONS, description="Sessions alive at once.", examples=[10])
     calls: int | None = Field(
-        default=None, ge=1, le=1000, description="Calls at once; absent: the same as concurrency.", examples=[10]
+        default=None,
+        ge=1,
+        le=MAX_SESSIONS,
+        description="Calls at once; absent: the same as concurrency.",
+        examples=[10],
     )
     starts_per_second: float = Field(default=5.0, gt=0, le=50, description="Session starts per second.", examples=[5])
     call_slot_until: Literal["call_ended", "judged", "auto"] = Field(
@@ -261,6 +266,11 @@ class PlanFile(Section):
     timeouts: TimeoutsSection = Field(default_factory=TimeoutsSection, examples=[{"run": 900}])
     timing: TimingSection = Field(default_factory=TimingSection, examples=[{"poll_interval": 5}])
     readiness: ReadinessOrProbe = Field(default_factory=ReadinessSection, examples=[{"settle": 5}])
+    prefer: Literal["cost", "balanced", "time"] = Field(
+        default="balanced",
+        description="Where the two conflict: cost lets call slots wait for bots, time lets bots wait for call slots.",
+        examples=["balanced"],
+    )
     retries: RetriesSection = Field(default_factory=RetriesSection, examples=[{"infrastructure": 1}])
     gate: GateSection = Field(default_factory=GateSection, examples=[{"min_pass_rate": 1.0}])
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.budget import RAISE_AFTER, CallBudget, count_statuses, plan_starts
+from orchestrator.domain.budget import EXPLORATIONS, RAISE_AFTER, CallBudget, count_statuses, plan_starts
+from orchestrator.domain.observation import CallObservation, CallStatus
 from orchestrator.domain.plan import Limits, SlotRule
 from orchestrator.domain.run import RunStatus
 
@@ -69,19 +70,23 @@ def test_a_run_under_evaluation_takes_a_slot_until_it_is_known_to_take_none(rule
     assert a_budget(rule).used(of(call_ended=3)) == used
 
 
-@given(st.integers(0, 20), COUNTS, BUDGETS, st.integers(0, 15), st.integers(1, 12))
-def test_neither_budget_is_ever_exceeded_but_by_the_one_explorer(planned, statuses, calls, held, concurrency):
+@given(st.integers(0, 20), COUNTS, BUDGETS, st.tuples(st.integers(0, 4), st.integers(0, 15)), st.integers(1, 12))
+def test_neither_budget_is_exceeded_but_by_what_will_be_free_and_one_explorer(
+    planned, statuses, calls, soon_and_held, concurrency
+):
+    soon, held = soon_and_held
     starts = plan_starts(
         planned=planned,
         statuses=statuses,
         calls=calls,
+        soon=soon,
         sessions_held=held,
         limits=limits(concurrency=concurrency, calls=calls.limit),
     )
     assert 0 <= starts <= planned
     assert starts == 0 or held + starts <= concurrency
     exploring = calls.rule is SlotRule.AUTO and calls.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
-    assert starts == 0 or calls.used(statuses) + starts <= calls.working + exploring
+    assert starts == 0 or calls.used(statuses) + starts <= calls.working + soon + exploring
 
 
 @given(st.integers(1, 20), st.integers(1, 8), st.integers(1, 8))
@@ -90,6 +95,7 @@ def test_what_is_free_is_used(planned, calls, concurrency):
         planned=planned,
         statuses=of(planned=planned),
         calls=a_budget(calls=calls),
+        soon=0,
         sessions_held=0,
         limits=limits(concurrency=concurrency, calls=calls),
     )
@@ -126,17 +132,65 @@ def test_a_run_started_within_the_safe_rule_is_no_explorer():
     assert a_budget(SlotRule.AUTO).exploring("r5", statuses).explorer is None
 
 
-@pytest.mark.parametrize(("was_queued", "rule"), [(True, SlotRule.JUDGED), (False, SlotRule.CALL_ENDED)])
-def test_how_the_explorer_was_called_settles_the_rule(was_queued, rule):
-    learned = a_budget(SlotRule.AUTO).exploring("r5", FULL).called("r5", was_queued=was_queued)
-    assert (learned.rule, learned.explorer) == (rule, None)
-    assert not learned.free(FULL) or rule is SlotRule.CALL_ENDED
+def test_what_frees_soon_is_counted_before_anything_is_explored():
+    full = of(in_call=4)
+    assert a_budget().free(full) == 0
+    assert a_budget().free(full, soon=2) == 2
+    assert a_budget().free(full + of(starting=2), soon=2) == 0
+    assert a_budget(SlotRule.AUTO).exploring("r5", FULL, soon=1).explorer is None
 
 
-def test_any_other_run_teaches_nothing():
+def test_only_the_explorers_own_end_lets_another_go():
     exploring = a_budget(SlotRule.AUTO).exploring("r5", FULL)
-    assert exploring.called("r1", was_queued=False) is exploring
     assert exploring.without("r1") is exploring
+
+
+def test_after_some_fruitless_tries_nothing_more_is_explored():
+    budget, tries = a_budget(SlotRule.AUTO), 0
+    while budget.free(FULL):
+        budget, tries = budget.exploring("r5", FULL).without("r5"), tries + 1
+    assert (tries, budget.rule) == (EXPLORATIONS, SlotRule.AUTO)
+
+
+def seen(**counts):
+    """What a poll shows, as in seen(in_call=2); ids in the order given, queued ones first."""
+    words = [CallStatus(name) for name, count in counts.items() for _ in range(count)]
+    words.sort(key=lambda word: word is not CallStatus.QUEUED)
+    return [
+        CallObservation(cekura_run_id=number, status=word, raw_status=word.value, success=False)
+        for number, word in enumerate(words)
+    ]
+
+
+def polled(budget, *polls):
+    for poll in polls:
+        budget = budget.polled(poll, at=NOW)
+    return budget
+
+
+def test_more_in_calls_and_evaluations_than_slots_proves_that_an_evaluation_holds_none():
+    learned = polled(a_budget(SlotRule.AUTO), seen(in_call=3, evaluating=2))
+    assert learned.rule is SlotRule.CALL_ENDED
+    assert polled(a_budget(SlotRule.AUTO), seen(in_call=3, evaluating=1)).rule is SlotRule.AUTO
+
+
+def test_waiting_while_an_evaluation_holds_the_slot_proves_that_it_does():
+    waiting = seen(queued=1, in_call=3, evaluating=1)
+    assert polled(a_budget(SlotRule.AUTO), waiting).rule is SlotRule.AUTO
+    learned = polled(a_budget(SlotRule.AUTO), seen(in_call=3), waiting, waiting)
+    assert (learned.rule, learned.working) == (SlotRule.JUDGED, 4)
+
+
+def test_what_was_learnt_wrongly_is_learnt_again():
+    waiting = seen(queued=1, in_call=3, evaluating=1)
+    wrong = polled(a_budget(SlotRule.AUTO), seen(in_call=4, evaluating=1))
+    assert polled(wrong, waiting, waiting).rule is SlotRule.JUDGED
+
+
+@pytest.mark.parametrize("rule", [SlotRule.JUDGED, SlotRule.CALL_ENDED])
+def test_a_rule_that_the_plan_states_is_not_unlearnt(rule):
+    waiting = seen(queued=1, in_call=3, evaluating=1)
+    assert polled(a_budget(rule), seen(in_call=4, evaluating=1), waiting, waiting).rule is rule
 
 
 def test_an_explorer_that_came_to_no_call_makes_way_for_another():
@@ -148,15 +202,29 @@ def test_an_explorer_that_came_to_no_call_makes_way_for_another():
 # --- when others use the organisation too ----------------------------------------------------------------------------
 
 
-def test_being_queued_lowers_the_count_by_one_and_never_below_one():
+def test_waiting_beside_slots_we_believed_free_lowers_the_count_by_one_and_never_below_one():
     budget = a_budget(calls=2)
-    for expected in (1, 1):
-        budget = budget.queued(at=NOW)
+    for expected in (2, 1, 1):
+        budget = polled(budget, seen(queued=1))
         assert budget.working == expected
 
 
+def test_waiting_behind_our_own_calls_says_only_that_we_were_early():
+    full = seen(queued=2, in_call=4)
+    assert polled(a_budget(), full, full, full).working == 4
+
+
+def test_waiting_while_calls_are_being_begun_says_nothing():
+    assert polled(a_budget(), *(seen(queued=4 - count, in_call=count) for count in range(4))).working == 4
+
+
+def test_another_run_that_waits_at_the_next_poll_says_nothing():
+    first, second = seen(queued=2)
+    assert polled(a_budget(), [first], [second]).working == 4
+
+
 def test_a_quiet_minute_raises_it_by_one_again():
-    low = a_budget().queued(at=NOW).queued(at=NOW)
+    low = polled(a_budget(), *[seen(queued=1)] * 3)
     assert low.rested(at=NOW + RAISE_AFTER - timedelta(seconds=1)) is low
     once = low.rested(at=NOW + RAISE_AFTER)
     assert once.working == 3
@@ -169,7 +237,7 @@ def test_the_count_stays_between_one_and_the_plans_limit(events, calls):
     budget, at = a_budget(calls=calls), NOW
     for was_queued, seconds in events:
         at += timedelta(seconds=seconds)
-        budget = budget.queued(at=at) if was_queued else budget.rested(at=at)
+        budget = budget.polled(seen(queued=1), at=at) if was_queued else budget.rested(at=at)
         assert 1 <= budget.working <= budget.limit == calls
 
 

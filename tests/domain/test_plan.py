@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.forecast import Preference
 from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
@@ -50,6 +51,7 @@ PLAN = Plan(
     timeouts=Timeouts(ready=120, run=900, judge=600, capacity=300),
     timing=Timing(poll_interval=5, teardown_grace=2, gather=1, presence_interval=15, lookup=180),
     readiness=Readiness(evidence=(Evidence.PRESENCE,), settle=5),
+    prefer=Preference.BALANCED,
     infrastructure_retries=1,
     gate=Gate(min_pass_rate=1.0, max_inconclusive=0),
     digest="d",

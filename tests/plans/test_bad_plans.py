@@ -55,12 +55,12 @@ CASES = [
         HEAD + "scenarios: [{scenario: 1, repeat: 0}]\n",
         "scenarios.0.repeat",
         3,
-        "must be from 1 to 1000, not 0",
+        "must be from 1 to 10000, not 0",
         "repeat",
     ),
     (HEAD + "scenarios: [{scenario: 1, repeat: 1001}]\n", "scenarios.0.repeat", 3, "from 1 to 1000", "repeat"),
     (HEAD + "scenarios: [{scenario: 1, body: [1]}]\n", "scenarios.0.body", 3, "must be a mapping", "write body"),
-    (GOOD + "limits: {concurrency: -1}\n", "limits.concurrency", 4, "from 1 to 1000, not -1", "concurrency: 10"),
+    (GOOD + "limits: {concurrency: -1}\n", "limits.concurrency", 4, "from 1 to 10000, not -1", "concurrency: 10"),
     (GOOD + "limits: {starts_per_second: 0}\n", "limits.starts_per_second", 4, "more than 0", "starts_per_second: 5"),
     (GOOD + "limits: {call_slot_until: ended}\n", "limits.call_slot_until", 4, "must be call_ended", "call_ended?"),
     (GOOD + "timeouts: {run: .inf}\n", "timeouts.run", 4, "not a finite number", "quote it"),
@@ -217,7 +217,7 @@ def test_the_error_reads_as_lines_a_person_can_follow(problems_of, tmp_path):
     file.write_text(GOOD + "limits: {concurrency: 0}\n")
     with pytest.raises(InvalidPlan) as caught:
         load_plan(file)
-    assert str(caught.value) == ("line 4, limits.concurrency: must be from 1 to 1000, not 0 -> write concurrency: 10")
+    assert str(caught.value) == ("line 4, limits.concurrency: must be from 1 to 10000, not 0 -> write concurrency: 10")
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_an_override_may_hold_an_equals_sign_and_yaml(a_plan):
         ("limits.calls", "--set limits.calls", "must read KEY=VALUE"),
         ("=4", "--set ", "must read KEY=VALUE"),
         ("limits..calls=4", "--set limits..calls", "must read KEY=VALUE"),
-        ("limits.calls=0", "--set limits.calls", "from 1 to 1000, not 0"),
+        ("limits.calls=0", "--set limits.calls", "from 1 to 10000, not 0"),
         ("limits.cals=4", "--set limits.cals", "unknown key cals"),
         ("scenarios.9.repeat=2", "--set scenarios.9.repeat", "there is no 9"),
         ("version.x=2", "--set version.x", "version is a single value"),

@@ -1,0 +1,92 @@
+"""Looks ahead for one batch: how many call slots will be free by the time a bot started now can be submitted.
+
+It learns from this batch alone, as it runs: how long starts take to become ready, how long calls and evaluations last.
+A batch taken up again after a crash learns from its rows. Until something was learnt nothing is foreseen, and a session
+is started when a slot is free.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from statistics import median
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.domain.forecast import Forecast, Lasting, Outlook
+from orchestrator.domain.plan import SlotRule
+from orchestrator.domain.run import Run, RunStatus
+from orchestrator.engine.roster import Roster
+
+RECENT: Final = 50  # starts whose lead counts: a cold pool warms up
+MEMORY: Final = 1000  # calls whose length counts
+LOOKS: Final = 10  # per poll interval: in between, what was foreseen holds unless a run moved
+NEVER: Final = Forecast()
+ON_CALL: Final = (RunStatus.IN_CALL, RunStatus.CALL_ENDED, RunStatus.JUDGED)
+
+
+class Foresight:
+    """What one batch has shown so far."""
+
+    def __init__(self, *, roster: Roster, clock: Clock) -> None:
+        self._roster = roster
+        self._clock = clock
+        self._leads: deque[float] = deque(maxlen=RECENT)
+        self._calls: deque[float] = deque(maxlen=MEMORY)
+        self._evaluations: deque[float] = deque(maxlen=MEMORY)
+        self._learnt: set[tuple[str, RunStatus, int]] = set()
+        self._foreseen = NEVER
+        self._looked: tuple[int, ...] = ()
+        self._look_again = float("-inf")
+
+    @property
+    def look_every(self) -> float:
+        """Seconds for which a look ahead holds good while nothing moves."""
+        return self._roster.plan.timing.poll_interval / LOOKS
+
+    def freed(self, rule: SlotRule) -> Forecast:
+        """How many of the call slots taken now will be free when a bot that is started now can be submitted."""
+        moved = tuple(self._roster.statuses[status] for status in (RunStatus.SUBMITTED, *ON_CALL))
+        if moved != self._looked or self._clock.monotonic() >= self._look_again:
+            self._looked, self._look_again = moved, self._clock.monotonic() + self.look_every
+            self._foreseen = self._look(rule)
+        return self._foreseen
+
+    def _look(self, rule: SlotRule) -> Forecast:
+        self._learn()
+        if not self._leads:
+            return NEVER
+        # A poll tells of an end half an interval late on average: by then the slot has been free for as long.
+        within = median(self._leads) + self._roster.plan.timing.poll_interval / 2
+        return self._outlook().freed(within=within, until_judged=rule is not SlotRule.CALL_ENDED)
+
+    def _outlook(self) -> Outlook:
+        now = self._clock.now()
+        calls = [_age(run, RunStatus.IN_CALL, now) for run in self._roster.of_status(RunStatus.IN_CALL)]
+        judging = [_age(run, RunStatus.CALL_ENDED, now) for run in self._roster.of_status(RunStatus.CALL_ENDED)]
+        return Outlook(
+            calls=Lasting.of(self._calls, calls),
+            evaluations=Lasting.of(self._evaluations, judging),
+            call_ages=calls,
+            evaluation_ages=judging,
+        )
+
+    def _learn(self) -> None:
+        for run in self._roster.of_status(RunStatus.SUBMITTED, *ON_CALL):
+            self._note(run, self._leads, RunStatus.STARTING, RunStatus.SUBMITTED)
+        for run in self._roster.of_status(RunStatus.CALL_ENDED, RunStatus.JUDGED):
+            self._note(run, self._calls, RunStatus.IN_CALL, RunStatus.CALL_ENDED)
+        for run in self._roster.of_status(RunStatus.JUDGED):
+            self._note(run, self._evaluations, RunStatus.CALL_ENDED, RunStatus.JUDGED)
+
+    def _note(self, run: Run, into: deque[float], since: RunStatus, until: RunStatus) -> None:
+        key = (run.run_id, until, run.attempt)
+        begun, ended = run.since(since), run.since(until)
+        if key in self._learnt or begun is None or ended is None or ended <= begun:
+            return  # of an earlier attempt, or of two states that one poll showed at once
+        self._learnt.add(key)
+        into.append((ended - begun).total_seconds())
+
+
+def _age(run: Run, status: RunStatus, now: datetime) -> float:
+    return (now - (run.since(status) or now)).total_seconds()
