@@ -55,7 +55,7 @@ CASES = [
         HEAD + "scenarios: [{scenario: 1, repeat: 0}]\n",
         "scenarios.0.repeat",
         3,
-        "must be from 1 to 10000, not 0",
+        "must be from 1 to 1000, not 0",
         "repeat",
     ),
     (HEAD + "scenarios: [{scenario: 1, repeat: 1001}]\n", "scenarios.0.repeat", 3, "from 1 to 1000", "repeat"),
