@@ -58,7 +58,8 @@ def plan_submissions(
     second; then all that are ready go, in as few requests as the pairing rule allows.
     """
     waiting = sorted(candidates, key=lambda candidate: candidate.ready_at)
-    if not waiting or (worth_waiting(len(waiting), rate, gather) and now - waiting[0].ready_at < gather):
+    waited = [(now - candidate.ready_at).total_seconds() for candidate in waiting]
+    if not waiting or worth_waiting(waited, rate=rate, gather=gather.total_seconds()):
         return []
     groups: list[dict[int, Candidate]] = []
     for candidate in waiting:
@@ -71,12 +72,12 @@ def plan_submissions(
     return [tuple(group.values()) for group in groups]
 
 
-def worth_waiting(ready: int, rate: float, gather: timedelta) -> bool:
+def worth_waiting(waited: Sequence[float], *, rate: float, gather: float) -> bool:
     """Whether ready bots should wait for one more to share their request: that spares one, and they bill meanwhile.
 
-    It is worth `gather` of a bot's time: one may wait that long, ten together a tenth of it.
+    It is worth `gather` seconds of a bot's time: what they have `waited`, and will until the next is ready, in all.
     """
-    return rate > 0 and ready / rate <= gather.total_seconds()
+    return rate > 0 and sum(waited) + len(waited) / rate <= gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

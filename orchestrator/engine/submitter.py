@@ -146,7 +146,7 @@ class Submitter:
         """How many more will become ready in a second: as many as lately, where any bot is on its way at all."""
         known = {nonce for _, nonce in self._became_ready}
         self._became_ready.extend((one.ready_at, one.nonce) for one in waiting if one.nonce not in known)
-        seconds = max(RECENTLY / self._speed, self._roster.plan.timing.gather)
+        seconds = RECENTLY / self._speed
         while self._became_ready and (now - self._became_ready[0][0]).total_seconds() > seconds:
             self._became_ready.popleft()
         statuses = self._roster.statuses

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.observation import AcceptedRun, AcceptedSubmission, CallStatus
@@ -67,29 +67,32 @@ def test_of_one_scenario_the_room_that_waited_longest_goes_first(candidates):
 
 
 @given(waiting())
-def test_while_many_more_are_expected_nothing_is_submitted_before_the_oldest_has_gathered(candidates):
-    groups = plan_submissions(candidates, now=NOW, gather=GATHER, rate=1000.0)
-    due = any(NOW - candidate.ready_at >= GATHER for candidate in candidates)
-    assert sum(len(group) for group in groups) == (len(candidates) if due else 0)
-
-
-@given(waiting())
 def test_where_nobody_else_is_expected_nobody_waits(candidates):
     groups = plan_submissions(candidates, now=NOW, gather=timedelta(hours=1), rate=0.0)
     assert sum(len(group) for group in groups) == len(candidates)
 
 
-@given(st.integers(1, 50), st.floats(0.01, 50), st.integers(0, 20))
-def test_the_wait_for_one_more_never_costs_more_than_it_is_worth(ready, rate, gather):
-    """Bots times the seconds until the next: what all who wait idle together."""
-    assume(abs(ready / rate - gather) > 1e-6)
-    assert worth_waiting(ready, rate, timedelta(seconds=gather)) == (ready * (1 / rate) < gather)
+@given(waiting())
+def test_all_wait_together_or_all_go(candidates):
+    groups = plan_submissions(candidates, now=NOW, gather=GATHER, rate=10.0)
+    waited = [(NOW - candidate.ready_at).total_seconds() for candidate in candidates]
+    go = not worth_waiting(waited, rate=10.0, gather=GATHER.total_seconds())
+    assert sum(len(group) for group in groups) == (len(candidates) if go else 0)
 
 
-def test_a_first_ready_bot_waits_for_the_next_and_the_third_for_nobody():
-    """Two bots a second become ready: the next comes in half a second."""
-    gather = timedelta(seconds=1)
-    assert [worth_waiting(ready, 2.0, gather) for ready in (1, 2, 3)] == [True, True, False]
+@given(st.floats(0.1, 50), st.floats(0, 20))
+def test_bots_that_share_a_request_never_idle_longer_for_it_than_it_is_worth(rate, gather):
+    """They come as evenly as expected."""
+    ready_at, now = [0.0], 0.0
+    while worth_waiting([now - one for one in ready_at], rate=rate, gather=gather):
+        now += 1 / rate
+        ready_at.append(now)
+    assert sum(now - one for one in ready_at) <= gather + 1e-6
+
+
+def test_of_bots_that_come_every_half_second_pairs_share_a_request():
+    assert worth_waiting([0.0], rate=2.0, gather=1.0)
+    assert not worth_waiting([0.5, 0.0], rate=2.0, gather=1.0)
 
 
 # --- pairing ---------------------------------------------------------------------------------------------------------

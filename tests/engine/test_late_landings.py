@@ -22,7 +22,7 @@ from tests.support.lost import NO_DAILY, Played
 KINDS = pytest.mark.parametrize("runner", [False, True], ids=["pipecat_cloud", "pipecat_runner"])
 TWICE = "[{scenario: 101, repeat: 2}]"
 PATIENT = "timeouts: {ready: 600, run: 3000, judge: 3000}"
-AT_ONCE = f"timing: {{lookup: 40, gather: 20}}\n{PATIENT}"  # both are ready before either is posted
+AT_ONCE = f"timing: {{lookup: 40, gather: 60}}\n{PATIENT}"  # both are ready before either is posted
 
 
 async def driven(bench, *faults, runner=False, environ=None, beside=None, sandbox=None, **plan):
@@ -208,7 +208,7 @@ async def test_a_lost_submission_waits_for_one_of_the_same_scenarios_that_is_sti
         "submit.slow=1",
         scenarios=TWICE,
         environ=environ,
-        more=f"timing: {{lookup: 400, gather: 20}}\n{PATIENT}",
+        more=f"timing: {{lookup: 400, gather: 60}}\n{PATIENT}",
         sandbox={"call_seconds": (120.0, 130.0)},
     )
     assert outcomes(played) == {"passed": 2}
@@ -233,7 +233,7 @@ async def test_a_lost_submission_of_which_fewer_runs_were_made_is_not_guessed_at
         bench,
         "submit.fewer_runs=1",
         scenarios="[{scenario: 101}, {scenario: 102}]",
-        more=f"timing: {{lookup: 20, gather: 20}}\n{PATIENT}",
+        more=f"timing: {{lookup: 20, gather: 60}}\n{PATIENT}",
     )
     assert outcomes(played) == {"inconclusive": 2}
     assert [one.status for one in played.submissions] == [SubmissionStatus.UNKNOWN]

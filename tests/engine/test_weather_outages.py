@@ -127,8 +127,9 @@ def test_remotes_that_forget_everything_leave_nothing_open(moment, told, gap, tm
 
     scene = Scene(
         concurrency=4,
-        plan="timing: {gather: 10}\ntimeouts: {run: 120, judge: 120}",
+        plan="timeouts: {run: 120, judge: 120}",
         sandbox={"join_seconds": (3.0, 3.0)},
+        faults=("submit.busy=4",),  # so that both are ready for a while
         during=restart,
     )
     ordeal = Ordeal(faults=(), scene=scene, bounded=True, **told)

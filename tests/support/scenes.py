@@ -6,7 +6,7 @@ from tests.support.ordeal import CANCELLED, Scene, cancelled_in_their_calls
 
 PLAIN = Scene()
 BUDGETED = Scene(runs=3)
-TOGETHER = Scene(runs=3, concurrency=3, different=True, plan="timing: {gather: 15}")
+TOGETHER = Scene(runs=3, concurrency=3, different=True, plan="timing: {gather: 60}")
 BY_RECORD = Scene(plan="readiness: {evidence: [record]}")
 LOST = Scene(runs=1, faults=("submit.lost_answer=1",), sandbox={"call_seconds": (60.0, 70.0)})
 OVERDUE = Scene(
