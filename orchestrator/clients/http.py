@@ -13,8 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
@@ -26,6 +25,7 @@ import httpx
 from orchestrator.clients.address import checked_base_url, is_loopback
 from orchestrator.clients.pace import Pace
 from orchestrator.clients.refusal import Dialect, error_for, plain, read_refusal, retry_after_seconds
+from orchestrator.clients.transport import open_transport
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import (
     InvalidSettings,
@@ -42,11 +42,14 @@ Method = Literal["GET", "POST", "PATCH", "DELETE"]
 READ_TIMEOUT: Final = 30.0
 ACT_TIMEOUT: Final = 120.0  # a big submission takes Cekura longer than its SDK's 30 s (cekura.md 3.3)
 CONNECT_TIMEOUT: Final = 10.0
+USER_AGENT: Final = f"python-httpx/{httpx.__version__}"
 ANSWER_LIMIT: Final = 16 * 2**20
 REFUSAL_LIMIT: Final = 64 * 2**10  # bytes of an error body worth reading
 SHORTEST_SECRET: Final = 4  # characters; anything shorter would mask ordinary words
 NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 PLAIN_DIALECT: Final = Dialect()
+NOTHING: Final = httpx.ByteStream(b"")
+Headers = list[tuple[bytes, bytes]]
 
 
 class AnswerTooLarge(RemoteProtocolError):
@@ -182,35 +185,23 @@ class RemoteHttp:
         self._connect_timeout = connect_timeout
         self._answer_limit = answer_limit
         self._secrets = _secrets_of(_checked_headers(headers, remote=remote))
-        self._client = self._open(headers, transport, kept_alive=50)
+        self._headers = _wire_headers(headers, base_url=self.base_url)
+        self._kept = transport or self._open(kept=True)
         # A kept connection may be closed by the remote just as a request goes out on it: a read is asked again, but a
         # paid call would be lost. Seen with uvicorn, which closes after a 500 and after 5 idle seconds.
-        self._fresh = self._open(headers, transport, kept_alive=0)
+        self._fresh = transport or self._open(kept=False)
 
-    def _open(
-        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, *, kept_alive: int
-    ) -> httpx.AsyncClient:
+    def _open(self, *, kept: bool) -> httpx.AsyncBaseTransport:
+        # A proxy of the environment must not carry what stays on this machine.
+        trust_env = not is_loopback(urlsplit(self.base_url).hostname or "")
         try:
-            return self._client_of(headers, transport, kept_alive)
+            return open_transport(kept=kept, trust_env=trust_env, verify=_trusted_authorities())
         except ValueError:
             # Said without the value: a proxy's address may hold its password.
             raise InvalidSettings(
                 f"{self.remote}: a proxy in the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) has no usable address",
                 next_step="Give it as http://host:port, or unset it.",
             ) from None
-
-    def _client_of(
-        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, kept_alive: int
-    ) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            headers=dict(headers),
-            follow_redirects=False,
-            # A proxy of the environment must not carry what stays on this machine.
-            trust_env=not is_loopback(urlsplit(self.base_url).hostname or ""),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=kept_alive, keepalive_expiry=5.0),
-            verify=_trusted_authorities(),
-            transport=transport,
-        )
 
     def __repr__(self) -> str:
         return f"RemoteHttp(remote={self.remote!r}, base_url={self.base_url!r}, headers={MASK!r})"
@@ -233,9 +224,10 @@ class RemoteHttp:
         `accept`: statuses outside 2xx to hand back instead of raising. `timeout` is in seconds, pacing not counted.
         `urgent` goes before what waits for the same pace: for calls that end something which costs money.
         """
-        request = self._client.build_request(method, self.base_url + path, params=params, json=json)
-        async with self._paced(pace or self._pace, urgent=urgent):
-            return await self._send(request, self._call(operation, paid=False), timeout, accept)
+        request = self._request(method, path, params, json)
+        return await self._paced(
+            request, self._call(operation, paid=False), timeout, accept, pace=pace or self._pace, urgent=urgent
+        )
 
     async def act(
         self,
@@ -252,34 +244,52 @@ class RemoteHttp:
 
         `secrets`: what the body holds that no message may repeat, were the remote to echo it.
         """
-        request = self._client.build_request(method, self.base_url + path, json=json)
+        request = self._request(method, path, None, json)
         call = self._call(operation, paid=True, secrets=secrets)
-        async with self._paced(pace or self._pace):
-            return await self._send(request, call, timeout, frozenset())
+        return await self._paced(request, call, timeout, frozenset(), pace=pace or self._pace)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._kept.aclose()
         await self._fresh.aclose()
+
+    def _request(self, method: Method, path: str, params: Mapping[str, str | int] | None, json: Any) -> httpx.Request:
+        url = httpx.URL(self.base_url + path, params=params) if params else httpx.URL(self.base_url + path)
+        if json is None:
+            length = [] if method == "GET" else [(b"Content-Length", b"0")]
+            return httpx.Request(method, url, headers=self._headers + length, stream=NOTHING)
+        body = _encoded(json)
+        about = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]
+        return httpx.Request(method, url, headers=self._headers + about, stream=httpx.ByteStream(body))
 
     def _call(self, operation: str, *, paid: bool, secrets: tuple[str, ...] = ()) -> Call:
         hidden = self._secrets + secrets
         return Call(remote=self.remote, operation=operation, paid=paid, dialect=self._dialect, secrets=hidden)
 
-    @asynccontextmanager
-    async def _paced(self, pace: Pace | None, *, urgent: bool = False) -> AsyncIterator[None]:
+    async def _paced(
+        self,
+        request: httpx.Request,
+        call: Call,
+        seconds: float,
+        accept: frozenset[int],
+        *,
+        pace: Pace | None,
+        urgent: bool = False,
+    ) -> Answer:
         """Wait for one's turn, and let the pace learn from a refusal.
 
         A full agent is no reason to ask for other things more slowly. Where a remote does not say which of the two its
         429 is about, only its Retry-After is heeded.
         """
-        sent_at = await pace.wait(self._clock, urgent=urgent) if pace is not None else 0.0
+        if pace is None:
+            return await self._send(request, call, seconds, accept)
+        sent_at = await pace.wait(self._clock, urgent=urgent)
         try:
-            yield
+            return await self._send(request, call, seconds, accept)
         except RemoteBusy as error:
-            if pace is not None and error.capacity is False:
+            if error.capacity is False:
                 pace.slow_down(self._clock, sent_at=sent_at)
-            if pace is not None and not error.capacity and error.retry_after:
+            if not error.capacity and error.retry_after:
                 pace.hold(self._clock, error.retry_after)
             raise
 
@@ -291,8 +301,7 @@ class RemoteHttp:
 
     async def _exchange(self, request: httpx.Request, call: Call, seconds: float) -> Answer:
         connect = min(self._connect_timeout, seconds)
-        limits = httpx.Timeout(seconds, connect=connect, pool=connect)
-        request.extensions["timeout"] = limits.as_dict()
+        request.extensions["timeout"] = {"connect": connect, "pool": connect, "read": seconds, "write": seconds}
         try:
             # httpx limits each wait, not their sum: a server that drips bytes is cut off here.
             async with asyncio.timeout(seconds + 2 * connect):
@@ -307,8 +316,8 @@ class RemoteHttp:
             raise call.lost(f"the connection broke before the whole answer arrived ({type(error).__name__})") from None
 
     async def _answer(self, request: httpx.Request, call: Call) -> Answer:
-        client = self._fresh if call.paid else self._client
-        response = await client.send(request, stream=True)
+        carrier = self._fresh if call.paid else self._kept
+        response = await carrier.handle_async_request(request)
         try:
             content = await self._body(response, call)
         finally:
@@ -361,6 +370,18 @@ def _checked_headers(headers: Mapping[str, str], *, remote: str) -> Mapping[str,
             # Said without the value: the HTTP library's own complaint would quote the key.
             raise InvalidSettings(f"{remote}: the key sent as {name} holds a line break or a letter that no key has")
     return headers
+
+
+def _wire_headers(headers: Mapping[str, str], *, base_url: str) -> Headers:
+    """What every request of a door carries, put together once."""
+    host = urlsplit(base_url).netloc.rpartition("@")[2]
+    usual = {"Host": host, "Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT}
+    return [(name.encode(), value.encode()) for name, value in {**usual, **headers}.items()]
+
+
+def _encoded(body: Any) -> bytes:
+    """JSON as httpx writes it: compact, UTF-8, and no number that JSON has not."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 # Each library is imported by the files named for it, and by nobody else.
 DOORS = {
-    "httpx": ("clients/http.py",),
+    "httpx": ("clients/http.py", "clients/transport.py"),
     "daily": ("clients/probe_child.py",),
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
@@ -20,7 +20,8 @@ DOORS = {
     "pydantic": ("plans/", "settings.py"),
     "pydantic_core": ("plans/",),
     "pydantic_settings": ("settings.py",),
-    "aiohttp": ("sandbox/",),
+    "aiohttp": ("clients/transport.py", "sandbox/"),
+    "yarl": ("clients/transport.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),
     "loguru": ("app/graph.py", "engine/", "telemetry.py", "plans/rooms.py", "store/remnants.py"),
