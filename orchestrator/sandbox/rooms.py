@@ -91,6 +91,7 @@ class Room:
     config: dict[str, Any] = field(default_factory=dict)
     created_at: float = 0.0
     ended: Cause | None = None
+    ended_at: float | None = None
     participants: list[Participant] = field(default_factory=list)
     ejected_users: set[str] = field(default_factory=set)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -175,6 +176,7 @@ class Room:
         reading that forgives a caller least.
         """
         self.ended = Cause.DELETED
+        self.ended_at = self.clock.now()
         for participant in self.present():
             self.leave(participant, Cause.DELETED)
             participant.listener(RoomEvent(name="room-deleted", participant=participant, cause=Cause.DELETED))
@@ -194,6 +196,7 @@ class Room:
         if not self.alive or expiry is None or self.clock.now() < float(expiry) - 0.001:
             return
         self.ended = Cause.EXPIRED
+        self.ended_at = self.clock.now()
         if self.config.get("eject_at_room_exp"):
             for participant in self.present():
                 if not participant.keeps_own_time:
