@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from orchestrator.clients.daily import DailyClient
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import RemoteError
 from orchestrator.domain.run import Run, RunStatus, TesterLeft
+from orchestrator.domain.session import Session
 from orchestrator.engine.presence import Picture
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Roster
@@ -35,6 +37,7 @@ class Departures:
         self._met: set[str] = set()  # sessions whose room was seen to hold bot and tester
         self._apart: Counter[str] = Counter()
         self._seen_at: dict[DailyClient, float] = {}
+        self._rooms: dict[str, tuple[DailyClient, str]] = {}
 
     async def run(self) -> None:
         """Look once per presence interval while any run may still be called."""
@@ -51,16 +54,30 @@ class Departures:
         rooms: dict[DailyClient, list[tuple[Run, str, str]]] = {}
         for run in self._roster.of_status(*CALLING):
             session = self._roster.session_of(run)
-            if session is None or not session.room_url:
-                continue
-            try:
-                client = await self._remotes.daily_for(session.room_url)
-            except RemoteError:
-                continue
-            if client is not None:
-                name = self._remotes.address(session.room_url).name
+            known = await self._room(session) if session is not None and session.room_url else None
+            if session is not None and known is not None:
+                client, name = known
                 rooms.setdefault(client, []).append((run, session.nonce, name))
+        self._forget(nonce for group in rooms.values() for _, nonce, _ in group)
         await asyncio.gather(*(self._ask(client, group) for client, group in rooms.items()))
+
+    async def _room(self, session: Session) -> tuple[DailyClient, str] | None:
+        """Who may ask about a session's room, and its name; looked up once, as thousands may be in their calls."""
+        if session.nonce not in self._rooms:
+            try:
+                client = await self._remotes.daily_for(session.room_url or "")
+            except RemoteError:
+                return None
+            if client is None:
+                return None
+            self._rooms[session.nonce] = (client, self._remotes.address(session.room_url or "").name)
+        return self._rooms[session.nonce]
+
+    def _forget(self, calling: Iterable[str]) -> None:
+        """Keep what is known of the sessions in their calls only."""
+        nonces = set(calling)
+        self._rooms = {nonce: room for nonce, room in self._rooms.items() if nonce in nonces}
+        self._met &= nonces
 
     async def _ask(self, client: DailyClient, group: list[tuple[Run, str, str]]) -> None:
         picture = await self._picture(client)
