@@ -15,7 +15,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from orchestrator.clients.address import checked_base_url, is_loopback
+from orchestrator.clients.body import beginning, whole
 from orchestrator.clients.pace import Pace
 from orchestrator.clients.refusal import Dialect, error_for, plain, read_refusal, retry_after_seconds
 from orchestrator.clients.transport import open_transport
@@ -254,7 +255,7 @@ class RemoteHttp:
         await self._fresh.aclose()
 
     def _request(self, method: Method, path: str, params: Mapping[str, str | int] | None, json: Any) -> httpx.Request:
-        url = httpx.URL(self.base_url + path, params=params) if params else httpx.URL(self.base_url + path)
+        url = httpx.URL(self.base_url + path, params=params) if params else _url(self.base_url + path)
         if json is None:
             length = [] if method == "GET" else [(b"Content-Length", b"0")]
             return httpx.Request(method, url, headers=self._headers + length, stream=NOTHING)
@@ -327,36 +328,20 @@ class RemoteHttp:
 
     async def _body(self, response: httpx.Response, call: Call) -> bytes:
         if response.is_success:
-            return await _whole(response, call, self._answer_limit)
-        return await _beginning(response, REFUSAL_LIMIT)
+            return await whole(response, self._answer_limit, too_large=call.too_large)
+        return await beginning(response, REFUSAL_LIMIT)
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> httpx.URL:
+    """Many requests go to few addresses, and httpx takes its time to read one."""
+    return httpx.URL(text)
 
 
 @cache
 def _trusted_authorities() -> ssl.SSLContext:
     """The usual TLS verification, read once: the bundle takes 20 ms to parse, and every door needs the same."""
     return httpx.create_ssl_context()
-
-
-async def _whole(response: httpx.Response, call: Call, limit: int) -> bytes:
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > limit:
-            raise call.too_large(limit)
-    return bytes(content)
-
-
-async def _beginning(response: httpx.Response, limit: int) -> bytes:
-    """The first bytes of an error body: its status already stands, so a broken body changes nothing."""
-    content = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) >= limit:
-                break
-    except httpx.RequestError:
-        pass
-    return bytes(content[:limit])
 
 
 def _why_unreachable(error: Exception) -> str:
