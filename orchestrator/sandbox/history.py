@@ -24,7 +24,7 @@ def session_history(session: Session, now: float) -> dict[str, Any]:
         "bot_joined_at": session.bot_joined_at,
         "ended_at": session.ended_at,
         "end_state": session.end_state,
-        "room_ended_at": getattr(room, "ended_at", None),
+        "room_ended_at": room.ended_at if room else None,
         "lived": session.lived(now),
         "idle": session.idled(now),
     }

@@ -64,6 +64,19 @@ async def test_a_tester_that_never_came_in_joined_at_no_time(play):
     assert run["judged_at"] is not None
 
 
+async def test_a_session_says_when_its_room_ended(play):
+    caller = await play()
+    deleted, kept = await caller.ready(), await caller.ready()
+    await caller.http.delete(f"/v1/rooms/{caller.room_name(deleted)}", headers=caller.cloud_daily)
+
+    found = await history(caller)
+
+    first, second = found["sessions"]
+    assert first["created_at"] < first["room_ended_at"] <= found["now"]
+    assert second["room_ended_at"] is None
+    assert [row["id"] for row in found["sessions"]] == [deleted["sessionId"], kept["sessionId"]]
+
+
 async def test_idle_and_lived_add_up_to_the_worlds(play):
     caller = await play(call_seconds=(100.0, 100.0))
     called, idle = await caller.ready(), await caller.ready()
