@@ -1,8 +1,8 @@
 """How fast a batch could have been: the same calls in the same order, with nothing in between but the remotes' rules.
 
 All durations are seconds of life. The bound dispatches a call as soon as a slot is free and the dispatch rate allows
-it; a session is ready for it at that very moment and its verdict is known half a poll interval after it was made. No
-client can be faster without another order, so batch time over bound is at least 1, noise apart.
+it; a session is ready for it at that very moment and its verdict is known half a poll interval after it was made. In
+the same order no client can be faster, but for luck with the first call (its bot came late) and the last poll.
 """
 
 from __future__ import annotations

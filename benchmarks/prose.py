@@ -29,8 +29,10 @@ lengths; a call is dispatched the moment a slot is free and the rate allows it. 
 first call's real beginning, and ends with the last verdict plus half a poll interval. Batch time runs to the last
 verdict known. The second ratio allows for the tester's way of 1 s, in which the slot is taken already; nobody can
 save that. *Longest first* is the bound of another order, the *floor* what no order beats; both are printed, not
-judged. Repetitions (other seeds) stand side by side. CPU is of one core, of the client's process and of the
-sandbox's: well below 100 % says that the figures speak of the policy and not of this machine."""
+judged. Repetitions (other seeds) stand side by side. A peer's bound is that of the calls it really had: where bots
+left before Cekura had a place for them, those runs failed and are not in it (see *passed*). CPU is of one core, of
+the client's process and of the sandbox's: well below 100 % says that the figures speak of the policy and not of this
+machine."""
 IDLE: Final = """## Idle session seconds
 
 A session bills while it lives. Outside its call it idles, for one of these reasons (`benchmarks/idle.py`): the
@@ -57,3 +59,7 @@ WINDOW: Final = """## What fits into the six seconds after SIGTERM
 At life's own pace; a batch of calls that never end is told to stop once all are on."""
 PEERS_REQUESTS: Final = """The peers beside us, 200 runs, 50 calls, slots until judged. The Cekura SDK leaves the slash
 off its paths, so each of its requests is redirected once; only the second is counted."""
+LIMITS: Final = """## What limits what
+
+What no policy of ours can take away, from the figures above (ours, balanced). A call's end is seen by a poll, half an
+interval late on average, and the grace follows; both are the plan's to choose (`timing`)."""

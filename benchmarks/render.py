@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import figures, goals, idle, plot, prose
-from benchmarks.comparison import BUDGETS, FEW, OURS, RULES
+from benchmarks.comparison import BUDGETS, FEW, GRACE_SECONDS, OURS, RULES
 from benchmarks.tables import each, percent, table
 
 Row = Mapping[str, Any]
@@ -56,6 +56,8 @@ def render(folder: Path = figures.FOLDER) -> Path:
         _startup_table(_rows(kept["startup"])),
         prose.WINDOW,
         _window_table(_rows(kept["window"])),
+        prose.LIMITS,
+        _limits(rows),
     ]
     path = folder.with_suffix(".md")
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -152,7 +154,7 @@ def _idle_row(name: str, group: Sequence[Row]) -> tuple[Any, ...]:
         first["calls"],
         first["slot_rule"],
         name,
-        each((goals.per_run(row, row["idle_seconds"]) for row in group), 1),
+        each((_idle_a_run(row) for row in group), 1),
         percent(middle(lambda row: row["idle_seconds"] / row["paid_seconds"])),
         *(round(middle(lambda row, part=part: goals.per_run(row, row["parts"][part])), 1) for part in idle.PARTS),
         round(middle(goals.ours), 1),
@@ -276,6 +278,36 @@ def _window_table(rows: Sequence[Row]) -> str:
     return table(head, (tuple(row[name] for name in names) for row in rows))
 
 
+def _limits(rows: Sequence[Row]) -> str:
+    """How much of each figure is the remotes' own doing."""
+    balanced = goals.groups(rows, client=OURS, variant="balanced")
+    head = ("runs", "calls", "slot until", "first call began after", "of the bound", "remotes' own idle a run")
+    head += ("least from call end to stopped", "least idle a run", "half of per run, call limit")
+    half = {
+        case: goals.OF_PER_RUN * goals.middle(found, _idle_a_run)
+        for case, found in goals.groups(rows, client="per_run", variant="calls").items()
+    }
+    return table(head, (_limit_row(case, found, half.get(case)) for case, found in balanced.items()))
+
+
+def _limit_row(case: tuple[int, int, str], found: Sequence[Row], half: float | None) -> tuple[Any, ...]:
+    remotes = goals.middle(found, lambda row: goals.per_run(row, sum(row["parts"][name] for name in idle.REMOTES)))
+    ending = found[0]["poll_interval"] / 2 + GRACE_SECONDS
+    return (
+        *case,
+        _seconds(goals.middle(found, lambda row: row["bounds"]["first_call"])),
+        percent(goals.middle(found, lambda row: row["bounds"]["first_call"] / row["bounds"]["same_order"])),
+        _seconds(remotes),
+        _seconds(ending),
+        _seconds(remotes + ending),
+        _seconds(half),
+    )
+
+
+def _idle_a_run(row: Row) -> float:
+    return goals.per_run(row, row["idle_seconds"])
+
+
 def _plots(folder: Path, rows: Sequence[Row]) -> list[str]:
     """The frontier of batch time and idle seconds, and idle seconds by cause."""
     shown = [(name, group) for name, group in _grouped(rows) if _few_judged(group[0])]
@@ -320,7 +352,7 @@ def _frontier(shown: Sequence[tuple[str, Sequence[Row]]]) -> list[plot.Panel]:
         points = [
             plot.Point(
                 x=goals.middle(group, lambda row: row["ratio"]),
-                y=goals.middle(group, lambda row: goals.per_run(row, row["idle_seconds"])),
+                y=goals.middle(group, _idle_a_run),
                 label=SERIES[group[0]["client"], group[0]["variant"]],
                 colour=colours[SERIES[group[0]["client"], group[0]["variant"]]],
                 hollow=group[0]["client"] != OURS,
