@@ -21,7 +21,7 @@ from orchestrator.clients.daily import DailyClient
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.probe import probe_room
 from orchestrator.clock import Clock
-from orchestrator.domain.errors import OrchestratorError, RemoteError
+from orchestrator.domain.errors import OrchestratorError, RemoteError, RemoteNotFound
 from orchestrator.domain.observation import Participant
 from orchestrator.domain.plan import Evidence
 from orchestrator.domain.run import BotReady, Run, RunStatus, SessionLost
@@ -49,6 +49,7 @@ class _Watch:
     empty_at: float = 0.0
     asked_at: float = float("-inf")
     busy: bool = False
+    unknown: bool = False  # the key of its domain knew no such room
 
 
 class Readiness:
@@ -141,7 +142,7 @@ class Readiness:
         for kind in self._roster.plan.readiness.evidence:
             if kind is Evidence.PRESENCE:
                 try:
-                    watch.client = await self._remotes.daily_for(watch.session.room_url or "")
+                    watch.client = await self._daily(watch, watch.session.room_url or "")
                 except RemoteError as error:
                     self._trouble = f"; the last look failed: {error}"
                     return  # Daily is in trouble: look again rather than settle for less
@@ -151,6 +152,11 @@ class Readiness:
             elif kind is not Evidence.RECORD or self._observable(watch.session):
                 watch.kind = kind
                 return
+
+    async def _daily(self, watch: _Watch, room_url: str) -> DailyClient | None:
+        """The key that reaches a room; the first look proves it where the key was shown others of its domain."""
+        likely = None if watch.unknown else self._remotes.daily_of_domain(room_url)
+        return likely or await self._remotes.daily_for(room_url)
 
     def _observable(self, session: Session) -> bool:
         agent = self._remotes.agent(session.agent_kind, session.agent_address)
@@ -181,6 +187,9 @@ class Readiness:
         asked_at = watch.asked_at
         try:
             present = await client.presence(watch.name)
+        except RemoteNotFound:
+            watch.client, watch.kind, watch.unknown = None, None, True
+            return
         except RemoteError as error:
             self._trouble = f"; the last look failed: {error}"
             return  # absence of an answer is not absence of a bot: look again
@@ -216,7 +225,9 @@ class Readiness:
         await self._all_ready(found, Evidence.PRESENCE)
 
     def _learn(self, watch: _Watch, present: Sequence[Participant], *, by: float) -> None:
-        """Remember when this bot could be seen: not before it joined, as far as Daily's clock agrees with ours."""
+        """Remember the room, and when its bot could be seen: once it had joined, if Daily's clock agrees with ours."""
+        if watch.client is not None:
+            self._remotes.note_shown(watch.session.room_url or "", watch.client)
         answered_at = watch.session.answered_at or watch.session.intended_at
         joined = [(one.joined_at - answered_at).total_seconds() * self._speed for one in present if one.joined_at]
         after = max([watch.empty_at, *(seconds for seconds in joined if seconds < by)])

@@ -160,11 +160,14 @@ class Reaper:
             for session in unanswered:
                 work.create_task(self._unanswered(session))
             if alive:
-                witnessed = await asyncio.gather(*(self._witnessed(session) for session in alive))
-                await self._crew.tear_down(witnessed, now=self._clock.now(), tell=self._record)
+                now = self._clock.now()
+                await self._crew.tear_down(alive, now=now, tell=self._record, witness=self._witnessed)
 
     async def _witnessed(self, session: Session) -> Session:
-        """Write down which key was shown the room, before that key deletes it: after a crash only its 404 is proof."""
+        """Write down which key was shown the room, before that key deletes it: after a crash only its 404 is proof.
+
+        Mostly that was done when its bot was seen.
+        """
         if session.room_url is None or session.room_end.state in SETTLED:
             return session
         try:
@@ -174,7 +177,10 @@ class Reaper:
         if client is None or client.fingerprint == session.room_seen_by:
             return session
         seen = partial(session_rows.record_room_seen, nonce=session.nonce, by=client.fingerprint)
-        return await self._store.write(seen)
+        try:
+            return await self._store.write(seen)
+        except StateUnusable:
+            return session  # nothing can be recorded now, and teardown does not wait for that
 
     # --- while the state cannot be written -------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyClient, DailyDomains
@@ -18,6 +19,7 @@ from orchestrator.engine.presence import Presence
 from orchestrator.engine.tokens import TesterTokens
 
 AgentClient = PipecatCloudClient | PipecatRunnerClient
+MOST_REMEMBERED: Final = 50_000  # rooms; a forgotten one costs one more request
 
 
 @dataclass(kw_only=True)
@@ -38,6 +40,7 @@ class Remotes:
     recorded: set[str] = field(default_factory=set)
     presence: Presence = field(default_factory=Presence)
     tokens: TesterTokens = field(default_factory=TesterTokens)
+    _shown: dict[str, DailyClient] = field(default_factory=dict)
     _agents: dict[tuple[AgentKind, str], AgentClient] = field(default_factory=dict)
 
     def agent(self, kind: AgentKind, address: str) -> AgentClient:
@@ -51,8 +54,21 @@ class Remotes:
         """The domain and name inside a room's URL."""
         return parse_room_url(room_url, daily_api_url=self.daily_api_url)
 
+    def daily_of_domain(self, room_url: str) -> DailyClient | None:
+        """The Daily key that was shown another room of this room's domain: where to ask first who is in it."""
+        domain = self.address(room_url).domain
+        return next((client for client in self.daily.clients if client.domain == domain), None)
+
+    def note_shown(self, room_url: str, client: DailyClient) -> None:
+        """Note that a key of the room's own domain was shown the room, by name, with somebody in it."""
+        if len(self._shown) >= MOST_REMEMBERED:
+            self._shown.pop(next(iter(self._shown)))
+        self._shown[room_url] = client
+
     async def daily_for(self, room_url: str) -> DailyClient | None:
-        """The Daily key that reaches this room, or None where none does; RemoteError while that cannot be told."""
+        """The Daily key that was shown this room, or None where none is; RemoteError while that cannot be told."""
+        if room_url in self._shown:
+            return self._shown[room_url]
         try:
             return await self.daily.client_for(self.address(room_url))
         except RemoteAuthFailed:

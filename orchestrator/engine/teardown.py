@@ -22,6 +22,7 @@ from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SETTLED, End, Session, Teardown
 from orchestrator.engine.records import Records
 from orchestrator.engine.remotes import Remotes
+from orchestrator.engine.roster import CALL_ENDED
 
 OPEN: Final = End()
 SHARED: Final = "a room the runner shares between sessions (DAILY_ROOM_URL): not ours to delete"
@@ -33,7 +34,6 @@ STOPS_AT_ONCE: Final = 20  # so that the records of the first are not asked for 
 STOPS_FIRST: Final = 1.5  # seconds that rooms wait for the stops of their sessions
 PATIENCE: Final = 1.0  # seconds that the end of a session and that of its room wait to be told together
 FEW_ROOMS: Final = 5  # looked into one by one; one request for the whole domain shows who is in more of them
-CALL_ENDED: Final = "call ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,11 @@ class Ends:
 
 
 Tell = Callable[[Ends], Awaitable[None]]
+Witness = Callable[[Session], Awaitable[Session]]
+
+
+async def _unwitnessed(session: Session) -> Session:
+    return session
 
 
 class TeardownCrew:
@@ -61,8 +66,12 @@ class TeardownCrew:
         self._stopping = asyncio.Semaphore(STOPS_AT_ONCE)
         self._records: dict[PipecatCloudClient, Records] = {}
 
-    async def tear_down(self, sessions: Sequence[Session], *, now: datetime, tell: Tell) -> None:
+    async def tear_down(
+        self, sessions: Sequence[Session], *, now: datetime, tell: Tell, witness: Witness = _unwitnessed
+    ) -> None:
         """One try for each session and its room; `tell` hears of each as soon as it is known.
+
+        `witness` writes down which key was shown a room, before that key deletes it, and gives back the row.
 
         Sessions are stopped first, because they bill, all at once; one that hangs holds up no other, and no room.
         """
@@ -70,7 +79,7 @@ class TeardownCrew:
             stops = {session.nonce: work.create_task(self._end_session(session, now)) for session in sessions}
             await asyncio.wait(stops.values(), timeout=STOPS_FIRST)
             left = {session.nonce for session in sessions if _left(session, stops[session.nonce])}
-            rooms = work.create_task(self._end_rooms(sessions, now, left=left))
+            rooms = work.create_task(self._end_rooms(sessions, now, left=left, witness=witness))
             for session in sessions:
                 work.create_task(_told(session, stops[session.nonce], rooms, tell), name=f"end {session.nonce}")
 
@@ -124,11 +133,13 @@ class TeardownCrew:
 
     # --- rooms -----------------------------------------------------------------------------------------------------
 
-    async def _end_rooms(self, sessions: Sequence[Session], now: datetime, *, left: Collection[str]) -> dict[str, End]:
+    async def _end_rooms(
+        self, sessions: Sequence[Session], now: datetime, *, left: Collection[str], witness: Witness
+    ) -> dict[str, End]:
         """`left`: whose bot and tester are known to be gone, so that nobody needs to be looked for and put out."""
         ends: dict[str, End] = {}
         by_key: dict[DailyClient, list[Session]] = defaultdict(list)
-        for session in sessions:
+        for session in await asyncio.gather(*(witness(session) for session in sessions)):
             end, client = await self._room_key(session, now)
             if client is not None:
                 by_key[client].append(session)

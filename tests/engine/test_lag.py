@@ -51,12 +51,12 @@ class Played:
     legs: list
 
 
-def played(folder, **sandbox):
+def played(folder, beside=None, **sandbox):
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_time(runner.get_loop()):
-        return runner.run(_played(folder, sandbox))
+        return runner.run(_played(folder, beside, sandbox))
 
 
-async def _played(folder, sandbox):
+async def _played(folder, beside, sandbox):
     (folder / "state.db").write_bytes(empty_state())
     bench = Bench(folder=folder, speed=1.0)
     scenarios = ", ".join(f"{{scenario: {101 + number}, repeat: 6}}" for number in range(RUNS // 6))
@@ -66,7 +66,10 @@ async def _played(folder, sandbox):
         asked = box._world.edge.requests = Asked()
         stand_still_for_commits(worker, asyncio.get_running_loop())
         batch = await create_batch(worker, plan_from_text(text.replace("second: 20", "second: 5"), name="test"))
-        await worker.driver.drive(batch.batch_id)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(worker.driver.drive(batch.batch_id))
+            if beside is not None:
+                both.create_task(beside(box))
         view = await view_batch(worker.store, batch.batch_id)
         return Played(view=view, world=box.world(), asked=asked, legs=list(_legs(view, box._world.history())))
 
@@ -129,6 +132,12 @@ def test_rooms_that_end_together_are_deleted_together(batch):
     assert batch.asked["rooms_delete"] + batch.asked["room_delete"] < RUNS
 
 
+def test_a_room_is_asked_for_once_in_a_domain_and_every_room_has_its_witness(batch):
+    """Who was shown somebody in a room was shown the room; the row says which key that was, for after a crash."""
+    assert batch.asked["room_get"] == 1
+    assert all(session.room_seen_by for session in batch.view.sessions)
+
+
 def test_one_token_is_minted_for_each_run(batch):
     assert batch.asked["token_create"] == RUNS
 
@@ -142,3 +151,18 @@ def test_when_more_rooms_are_due_than_may_be_looked_at_a_picture_of_the_domain_s
     assert batch.asked.most_within(5.0, "presence") <= 7
     first_call = min(run.timeline["in_call"] for run in batch.view.runs).timestamp()
     assert batch.asked.times["presence_all"][0] < first_call
+
+
+def test_a_room_that_its_domains_key_knows_no_longer_costs_its_run_a_session_and_no_more(tmp_path):
+    """The look finds no such room: nothing is believed of it, other evidence is asked for, none comes."""
+
+    async def delete_the_third(box):
+        while box.world()["sessions"]["started"] < 3:  # noqa: ASYNC110  what is awaited is a picture of many rows
+            await asyncio.sleep(0.05)
+        box._daily.cloud.delete(box._daily.cloud.living()[-1])
+
+    batch = played(tmp_path, beside=delete_the_third)
+    assert str(batch.view.batch.outcome) == "passed"
+    assert sorted(run.attempt for run in batch.view.runs) == [1] * (RUNS - 1) + [2]
+    assert batch.world["sessions"]["alive"] == batch.world["rooms"]["alive"] == batch.world["submitted_twice"] == []
+    assert all(session.torn_down for session in batch.view.sessions)
