@@ -59,6 +59,14 @@ def groups(rows: Iterable[Row], *, client: str, variant: str) -> dict[tuple[int,
     return dict(sorted(found.items()))
 
 
+def alike(
+    balanced: Mapping[tuple[int, int, str], list[Row]], case: tuple[int, int, str], theirs: Sequence[Row]
+) -> list[Row]:
+    """Our rows of a case that had the same calls as a peer's: those of its seeds."""
+    seeds = {row["seed"] for row in theirs}
+    return [row for row in balanced.get(case, ()) if row["seed"] in seeds]
+
+
 def middle(rows: Sequence[Row], figure: Any) -> float:
     """The median of a figure over repetitions."""
     return float(median(figure(row) for row in rows))
@@ -81,9 +89,9 @@ def _time(balanced: Mapping[tuple[int, int, str], list[Row]], rows: Sequence[Row
     slower = []
     for client, variant in (("per_run", "sessions"), ("per_run", "calls"), ("sdks", "calls")):
         for case, found in groups(rows, client=client, variant=variant).items():
-            if case in balanced:
+            if ours_alike := alike(balanced, case, found):
                 theirs = middle(found, lambda row: row["seconds"])
-                slower.append((middle(balanced[case], lambda row: row["seconds"]) / theirs, case))
+                slower.append((middle(ours_alike, lambda row: row["seconds"]) / theirs, case))
     return [
         _worst("batch time / bound", f"at most {RATIO:.2f}", ratios, RATIO),
         _worst(
@@ -106,9 +114,9 @@ def _idle(balanced: Mapping[tuple[int, int, str], list[Row]], rows: Sequence[Row
         ("per_run", "calls", OF_PER_RUN),
     ):
         compared = {
-            case: _idle_of(balanced[case]) / _idle_of(theirs)
+            case: _idle_of(ours_alike) / _idle_of(theirs)
             for case, theirs in groups(rows, client=client, variant=variant).items()
-            if case in balanced and case[0] >= ENOUGH_RUNS * case[1]
+            if case[0] >= ENOUGH_RUNS * case[1] and (ours_alike := alike(balanced, case, theirs))
         }
         name = f"idle seconds / those of {client} ({variant}), from {ENOUGH_RUNS} runs a call slot"
         found.append(_worst(name, f"at most {goal:g}", compared, goal))

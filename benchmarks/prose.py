@@ -9,8 +9,8 @@ INTRO: Final = """# Benchmarks
 What users wait for and pay for, beside what they would otherwise use. Everything runs against the sandbox, a process
 of its own, at the usual proportions: start 1.5 s, bot in its room after 2 to 10 s, calls of 20 to 120 s, evaluation
 10 s, 5 dispatches a second. The sandbox divides these by its speed; **all seconds here are seconds of life**, real
-ones times the speed. Ratios within one run mean something; absolute figures depend on the machine. No test asserts a
-time.
+ones times the speed. So what a client waits in real seconds, whatever the speed, weighs that much more here than in
+life. Ratios within one run mean something; absolute figures depend on the machine. No test asserts a time.
 
 `make bench` measures everything and writes this page; `python -m benchmarks PART` measures one part (`compare`,
 `requests`, `startup`, `window`, `scale`; `--quick` for a small one), `python -m benchmarks render` writes the page

@@ -128,3 +128,13 @@ def test_idle_time_is_compared_only_where_there_are_enough_runs_for_a_slot():
     assert verdict([a_row(), *peers], name).reached
     few = {"calls": 20}
     assert verdict([a_row(**few), a_row(client="guide", variant="all", **few)], name).reached is None
+
+
+def test_a_peer_is_compared_with_our_batch_of_the_same_calls():
+    rows = [
+        a_row(seconds=400.0),
+        a_row(seconds=900.0, seed=1),
+        a_row(client="per_run", variant="calls", seconds=410.0),
+    ]
+    assert verdict(rows, "batch time / that of a peer").reached
+    assert verdict(rows[1:], "batch time / that of a peer").reached is None
