@@ -18,7 +18,8 @@ from orchestrator.domain.plan import Limits, SlotRule
 from orchestrator.domain.run import RunStatus
 
 RAISE_AFTER: Final = timedelta(seconds=60)
-EXPLORATIONS: Final = 5  # each may leave one bot waiting for the length of an evaluation
+FEWEST_BEYOND: Final = 4
+SHARE_BEYOND: Final = 0.25  # of the working budget: how far exploring goes at most
 _COMING_OR_CALLED: Final = (
     RunStatus.STARTING,
     RunStatus.STARTED,
@@ -32,8 +33,9 @@ _COMING_OR_CALLED: Final = (
 class CallBudget:
     """How many calls we count on. `working` moves between 1 and `limit`; `rule` is learned where the plan says AUTO.
 
-    `waited` are the Cekura runs that the last poll showed queued although we used fewer slots than we count on, and
-    `in_call` how many calls it showed.
+    While AUTO is not learnt, `beyond` is how many runs more than the judged rule allows may go, and `explorer` the one
+    whose call shows whether to go further. `waited` are the Cekura runs that the last poll showed queued although we
+    used fewer slots than we count on, and `in_call` how many calls it showed.
     """
 
     limit: int
@@ -41,8 +43,8 @@ class CallBudget:
     rule: SlotRule
     changed_at: datetime
     learns: bool = False
-    explorer: str | None = None  # the run started beyond the judged rule, to learn which rule holds
-    explored: int = 0
+    beyond: int = 0
+    explorer: str | None = None
     waited: frozenset[int] = frozenset()
     in_call: int = 0
 
@@ -60,25 +62,34 @@ class CallBudget:
         return coming + (0 if self.rule is SlotRule.CALL_ENDED else statuses[RunStatus.CALL_ENDED])
 
     def free(self, statuses: Counter[RunStatus], *, soon: int = 0) -> int:
-        """How many more runs may be started towards a call; one more than the rule allows while exploring.
+        """How many more runs may be started towards a call.
 
-        `soon`: how many of the slots taken now will be free by the time a bot started now is ready.
+        `soon`: how many of the slots taken now will be free by the time a bot started now is ready. While exploring it
+        is more than the judged rule allows: one at first, then twice as many, because bots on their way fill no slots.
         """
-        free = self.working - self.used(statuses) + soon
-        return max(free, 1 if free == 0 and self._may_explore(statuses) else 0)
+        free = self.working + self.beyond - self.used(statuses) + soon
+        return max(free, self._further if free == 0 and self._may_explore(statuses) else 0)
 
     def exploring(self, run_id: str, statuses: Counter[RunStatus], *, soon: int = 0) -> CallBudget:
-        """Note `run_id` as the explorer if its start went beyond the judged rule (`statuses` before it)."""
-        beyond = self.working - self.used(statuses) + soon <= 0
-        return replace(self, explorer=run_id) if beyond and self._may_explore(statuses) else self
+        """Note `run_id` as the explorer if its start went further beyond the judged rule (`statuses` before it)."""
+        if self.working + self.beyond - self.used(statuses) + soon > 0 or not self._may_explore(statuses):
+            return self
+        return replace(self, explorer=run_id, beyond=self.beyond + self._further)
+
+    @property
+    def _further(self) -> int:
+        return max(1, self.beyond)
 
     def _may_explore(self, statuses: Counter[RunStatus]) -> bool:
-        untold = self.rule is SlotRule.AUTO and self.explored < EXPLORATIONS
-        return untold and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
+        return self.rule is SlotRule.AUTO and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
 
     def without(self, run_id: str) -> CallBudget:
-        """The run was called, or ended without a call; if it was the explorer, another may explore."""
-        return replace(self, explorer=None, explored=self.explored + 1) if run_id == self.explorer else self
+        """The run was called, or ended without a call; if it was the explorer, another may go further, up to a share."""
+        if run_id != self.explorer:
+            return self
+        if self.beyond >= max(FEWEST_BEYOND, SHARE_BEYOND * self.working):
+            return self._learned(SlotRule.JUDGED)
+        return replace(self, explorer=None)
 
     def polled(self, calls: Sequence[CallObservation], *, at: datetime) -> CallBudget:
         """Learn from what one poll showed of all our runs: which slot rule holds, and whether others use our slots.
@@ -94,12 +105,15 @@ class CallBudget:
         again = queued is not None and not queued.isdisjoint(self.waited)
         polled = replace(self, waited=queued or frozenset(), in_call=in_call)
         if busy > self.working:
-            return replace(polled, rule=SlotRule.CALL_ENDED) if self.learns else polled
+            return polled._learned(SlotRule.CALL_ENDED) if self.learns else polled  # noqa: SLF001  its own
         if not again:
             return polled
         if busy == self.working and (self.learns or self.rule is SlotRule.JUDGED):
-            return replace(polled, rule=SlotRule.JUDGED)
+            return polled._learned(SlotRule.JUDGED)  # noqa: SLF001  its own
         return replace(polled, working=max(1, self.working - 1), changed_at=at)
+
+    def _learned(self, rule: SlotRule) -> CallBudget:
+        return replace(self, rule=rule, explorer=None, beyond=0)
 
     def rested(self, *, at: datetime) -> CallBudget:
         """Raise by one after a quiet minute."""

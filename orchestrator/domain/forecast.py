@@ -32,7 +32,7 @@ class Preference(StrEnum):
         return _CONFIDENCE[self]
 
 
-_CONFIDENCE: Final = {Preference.COST: 0.9, Preference.BALANCED: 0.65, Preference.TIME: 0.1}
+_CONFIDENCE: Final = {Preference.COST: 0.9, Preference.BALANCED: 0.7, Preference.TIME: 0.1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +47,19 @@ class Lasting:
     shares: tuple[float, ...] = ()
 
     @staticmethod
-    def of(ended: Iterable[float], going_on: Iterable[float] = ()) -> Lasting:
-        """Learn from what ended (its lengths, seconds) and from what goes on (its ages)."""
+    def of(ended: Iterable[float], going_on: Iterable[float] = (), *, doubt: float = 0.0) -> Lasting:
+        """Learn from what ended (its lengths, seconds) and from what goes on (its ages).
+
+        `doubt` adds that many which never end: where few were seen at an age, one end among them proves little. All
+        calls of a first wave are of one age, so that a mistake about the oldest would be made about every one of them.
+        """
         ends, ages = sorted(ended), sorted(going_on)
         lengths, shares, share = list[float](), list[float](), 1.0
         position = 0
         while position < len(ends):
             length = ends[position]
             after = bisect_right(ends, length, lo=position)
-            lasted = len(ends) - position + len(ages) - bisect_right(ages, length)
+            lasted = doubt + len(ends) - position + len(ages) - bisect_right(ages, length)
             share *= 1 - (after - position) / lasted
             lengths.append(length)
             shares.append(share)

@@ -20,6 +20,7 @@ from orchestrator.engine.roster import Roster
 
 RECENT: Final = 50  # starts whose lead counts: a cold pool warms up
 MEMORY: Final = 1000  # calls whose length counts
+DOUBT: Final = 5.0  # calls that never end, added to those seen (simulated: 0 lets 20 s of waiting pass, 10 starts late)
 LOOKS: Final = 10  # per poll interval: in between, what was foreseen holds unless a run moved
 NEVER: Final = Forecast()
 ON_CALL: Final = (RunStatus.IN_CALL, RunStatus.CALL_ENDED, RunStatus.JUDGED)
@@ -65,7 +66,7 @@ class Foresight:
         calls = [_age(run, RunStatus.IN_CALL, now) for run in self._roster.of_status(RunStatus.IN_CALL)]
         judging = [_age(run, RunStatus.CALL_ENDED, now) for run in self._roster.of_status(RunStatus.CALL_ENDED)]
         return Outlook(
-            calls=Lasting.of(self._calls, calls),
+            calls=Lasting.of(self._calls, calls, doubt=DOUBT),
             evaluations=Lasting.of(self._evaluations, judging),
             call_ages=calls,
             evaluation_ages=judging,

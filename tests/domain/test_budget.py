@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.budget import EXPLORATIONS, RAISE_AFTER, CallBudget, count_statuses, plan_starts
+from orchestrator.domain.budget import RAISE_AFTER, CallBudget, count_statuses, plan_starts
 from orchestrator.domain.observation import CallObservation, CallStatus
 from orchestrator.domain.plan import Limits, SlotRule
 from orchestrator.domain.run import RunStatus
@@ -38,13 +38,14 @@ def of(**counts):
 
 COUNTS = st.dictionaries(st.sampled_from(RunStatus), st.integers(0, 6)).map(Counter)
 BUDGETS = st.builds(
-    lambda limit, working, rule, explorer: CallBudget(
-        limit=limit, working=min(limit, working), rule=rule, changed_at=NOW, explorer=explorer
+    lambda limit, working, rule, explorer, beyond: CallBudget(
+        limit=limit, working=min(limit, working), rule=rule, changed_at=NOW, explorer=explorer, beyond=beyond
     ),
     st.integers(1, 8),
     st.integers(1, 8),
     st.sampled_from(SlotRule),
     st.sampled_from([None, "r1"]),
+    st.integers(0, 4),
 )
 
 
@@ -71,7 +72,7 @@ def test_a_run_under_evaluation_takes_a_slot_until_it_is_known_to_take_none(rule
 
 
 @given(st.integers(0, 20), COUNTS, BUDGETS, st.tuples(st.integers(0, 4), st.integers(0, 15)), st.integers(1, 12))
-def test_neither_budget_is_exceeded_but_by_what_will_be_free_and_one_explorer(
+def test_neither_budget_is_exceeded_but_by_what_will_be_free_and_by_exploring(
     planned, statuses, calls, soon_and_held, concurrency
 ):
     soon, held = soon_and_held
@@ -86,7 +87,8 @@ def test_neither_budget_is_exceeded_but_by_what_will_be_free_and_one_explorer(
     assert 0 <= starts <= planned
     assert starts == 0 or held + starts <= concurrency
     exploring = calls.rule is SlotRule.AUTO and calls.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
-    assert starts == 0 or calls.used(statuses) + starts <= calls.working + soon + exploring
+    beyond = max(1, calls.beyond) if exploring else 0
+    assert starts == 0 or calls.used(statuses) + starts <= calls.working + calls.beyond + soon + beyond
 
 
 @given(st.integers(1, 20), st.integers(1, 8), st.integers(1, 8))
@@ -111,8 +113,20 @@ def test_under_auto_one_run_is_started_beyond_the_safe_rule():
     budget = a_budget(SlotRule.AUTO)
     assert budget.free(FULL) == 1
     exploring = budget.exploring("r5", FULL)
-    assert exploring.explorer == "r5"
-    assert exploring.free(FULL + of(starting=1)) == exploring.free(FULL) == 0
+    assert (exploring.explorer, exploring.beyond) == ("r5", 1)
+    assert exploring.free(FULL + of(starting=1)) == 0
+
+
+def test_one_that_was_called_lets_twice_as_many_go_because_bots_on_their_way_fill_no_slot():
+    budget, begun = a_budget(SlotRule.AUTO, calls=100), []
+    statuses = of(in_call=90, call_ended=10)
+    for step in range(3):
+        begun.append(budget.free(statuses))
+        budget = budget.exploring(f"r{step}", statuses)
+        statuses += of(in_call=begun[-1])
+        budget = budget.without(f"r{step}")
+    assert begun == [1, 1, 2]
+    assert budget.free(statuses) == 4
 
 
 @pytest.mark.parametrize("rule", [SlotRule.JUDGED, SlotRule.CALL_ENDED])
@@ -145,11 +159,14 @@ def test_only_the_explorers_own_end_lets_another_go():
     assert exploring.without("r1") is exploring
 
 
-def test_after_some_fruitless_tries_nothing_more_is_explored():
-    budget, tries = a_budget(SlotRule.AUTO), 0
-    while budget.free(FULL):
-        budget, tries = budget.exploring("r5", FULL).without("r5"), tries + 1
-    assert (tries, budget.rule) == (EXPLORATIONS, SlotRule.AUTO)
+def test_where_no_poll_shows_which_rule_holds_exploring_ends_with_the_safe_one():
+    budget, statuses, most = a_budget(SlotRule.AUTO, calls=40), of(in_call=30, call_ended=10), 0
+    while budget.rule is SlotRule.AUTO:
+        budget = budget.exploring("r5", statuses)
+        most = max(most, budget.beyond)
+        statuses = of(in_call=30 + budget.beyond, call_ended=10)
+        budget = budget.without("r5")
+    assert (budget.rule, budget.beyond, most) == (SlotRule.JUDGED, 0, 16)
 
 
 def seen(**counts):

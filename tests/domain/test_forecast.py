@@ -37,6 +37,15 @@ def test_what_goes_on_counts_as_lasting_at_least_so_long():
     assert lasting.typical is None
 
 
+def test_with_doubt_few_ends_prove_little_and_many_prove_much():
+    ages, old = [30.0] * 40, 50.0
+    few = Lasting.of([40.0], [*ages, 45.0], doubt=5).chance_of_end(35, within=10)
+    many = Lasting.of([40.0] * 500, [*ages, *[45.0] * 500], doubt=5).chance_of_end(35, within=10)
+    assert few == pytest.approx(1 / 7)
+    assert many == pytest.approx(0.5, abs=0.01)
+    assert Lasting.of([40.0] * 500, ages, doubt=5).chance_of_end(old, within=10) == 0
+
+
 def test_what_is_younger_than_an_end_says_nothing_of_it():
     assert Lasting.of([20], [5] * 9).share_after(25) == 0
 
