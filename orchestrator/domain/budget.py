@@ -84,7 +84,7 @@ class CallBudget:
         return self.rule is SlotRule.AUTO and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
 
     def without(self, run_id: str) -> CallBudget:
-        """The run was called, or ended without a call; if it was the explorer, another may go further, up to a share."""
+        """The run was called, or ended without a call; if it was the explorer, another may go further, to a share."""
         if run_id != self.explorer:
             return self
         if self.beyond >= max(FEWEST_BEYOND, SHARE_BEYOND * self.working):
