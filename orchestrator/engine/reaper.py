@@ -68,7 +68,7 @@ class Reaper:
         self._claims_lost = False  # a round could not record: its claims are void
         self._doomed = doomed
         self._hurry = hurry
-        self._crew = TeardownCrew(remotes=remotes, hurried=hurried)
+        self._crew = TeardownCrew(remotes=remotes, hurried=hurried, speed=speed)
         self._lookup = StartLookup(remotes=remotes, store=store)
         self._tries: dict[str, int] = {}
         self._unrecorded: dict[str, datetime | None] = {}  # torn down beside the state: when to try again, None: done
@@ -111,7 +111,7 @@ class Reaper:
         """
         now, work = self._clock.now(), list[Awaitable[None]]()
         claimed = await self._claimed(now)
-        work += [self._when_due(together) for together in _together(claimed or [])]
+        work += [self._when_due(together) for together in _together(claimed or [], within=MOMENTS / self._speed)]
         if claimed is None or self._doomed():
             unclaimed = await self._unclaimed(now)
             if unclaimed:
@@ -289,11 +289,11 @@ class Reaper:
         return (session.sent_at or session.intended_at) + timedelta(seconds=LOOKUP_SECONDS / self._speed)
 
 
-def _together(claimed: Sequence[Session]) -> list[list[Session]]:
+def _together(claimed: Sequence[Session], *, within: timedelta) -> list[list[Session]]:
     """What one poll showed to be over was condemned within moments: stopped together, its rooms go in one request."""
     groups: list[list[Session]] = []
     for session in sorted(claimed, key=_due_at):
-        if groups and _due_at(session) - _due_at(groups[-1][0]) <= MOMENTS:
+        if groups and _due_at(session) - _due_at(groups[-1][0]) <= within:
             groups[-1].append(session)
         else:
             groups.append([session])

@@ -22,10 +22,11 @@ CLOCK_SLACK: Final = timedelta(seconds=60)
 
 
 class Records:
-    """The records of one agent's sessions; every request it makes only reads."""
+    """The records of one agent's sessions; every request it makes only reads. `speed` hurries it, for a sandbox."""
 
-    def __init__(self, agent: PipecatCloudClient) -> None:
+    def __init__(self, agent: PipecatCloudClient, *, speed: float = 1.0) -> None:
         self._agent = agent
+        self._speed = speed
         self._wanted: dict[str, tuple[datetime, asyncio.Future[SessionRecord | None]]] = {}
         self._collecting: asyncio.Task[None] | None = None
 
@@ -50,7 +51,7 @@ class Records:
         """Stops go out at the pace of their remote, so those who ask come one after the other."""
         for _ in range(round(LONGEST_GATHER / GATHER)):
             before = len(self._wanted)
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(GATHER / self._speed)
             if len(self._wanted) == before:
                 return
 
