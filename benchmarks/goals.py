@@ -154,7 +154,10 @@ def _teardown(balanced: Mapping[tuple[int, int, str], list[Row]]) -> list[Verdic
 
 def _requests(requests: Sequence[Row]) -> list[Verdict]:
     found = []
-    for name, words in (("polls_per_run_minute", "polls per run-minute"), ("presence_per_minute", "presence a minute")):
+    for name, words in (
+        ("polls_per_run_minute", "polls per run-minute"),
+        ("presence_per_run_minute", "presence requests per run-minute"),
+    ):
         values = {row["runs"]: row["requests"][name] for row in requests}
         if len(values) > 1 and min(values.values()) > 0:
             few, many = values[min(values)], values[max(values)]

@@ -30,10 +30,10 @@ def remote_of(operation: str) -> str:
 
 
 def request_figures(history: Mapping[str, Any], *, seconds_in_all: float) -> dict[str, Any]:
-    """Counts, and the two rates that should not grow with the number of runs. Minutes are life's.
+    """Counts, and the rates that should not grow with the number of runs. Minutes are life's.
 
-    `polls_per_run_minute`: polls by the minutes that runs spent with Cekura, all added up. `presence_per_minute`:
-    requests for presence by the batch's minutes.
+    `..._per_run_minute`: by the minutes that runs spent with Cekura, all added up. `..._per_minute`: by the batch's
+    minutes; in a short batch more of them are its last calls, when no bot is awaited any more.
     """
     counts = Counter(history["requests"])
     by_remote: Counter[str] = Counter()
@@ -41,15 +41,17 @@ def request_figures(history: Mapping[str, Any], *, seconds_in_all: float) -> dic
         by_remote[remote_of(operation)] += count
     run_minutes = run_seconds(history) / 60
     minutes = seconds_in_all / 60
+    polls, presence = (sum(counts[name] for name in names) for names in (POLLS, PRESENCE))
     return {
         "operations": dict(sorted(counts.items())),
         "remotes": dict(sorted(by_remote.items())),
         "total": counts.total(),
         "run_minutes": run_minutes,
         "minutes": minutes,
-        "polls_per_run_minute": sum(counts[name] for name in POLLS) / run_minutes if run_minutes else 0.0,
-        "polls_per_minute": sum(counts[name] for name in POLLS) / minutes,
-        "presence_per_minute": sum(counts[name] for name in PRESENCE) / minutes,
+        "polls_per_run_minute": polls / run_minutes if run_minutes else 0.0,
+        "polls_per_minute": polls / minutes,
+        "presence_per_run_minute": presence / run_minutes if run_minutes else 0.0,
+        "presence_per_minute": presence / minutes,
     }
 
 

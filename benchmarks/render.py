@@ -218,7 +218,16 @@ def _shown_as_peer(row: Row) -> bool:
 
 def _rates(rows: Sequence[tuple[str, Row]]) -> str:
     remotes = ("Pipecat Cloud", "Daily", "Cekura")
-    head = ("client", "runs", "polls per run-minute", "polls a minute", "presence a minute", "requests a run", *remotes)
+    head = (
+        "client",
+        "runs",
+        "polls per run-minute",
+        "polls a minute",
+        "presence per run-minute",
+        "a minute",
+        "requests a run",
+        *remotes,
+    )
     return table(
         head,
         (
@@ -227,6 +236,7 @@ def _rates(rows: Sequence[tuple[str, Row]]) -> str:
                 row["runs"],
                 row["requests"]["polls_per_run_minute"],
                 row["requests"]["polls_per_minute"],
+                row["requests"]["presence_per_run_minute"],
                 row["requests"]["presence_per_minute"],
                 row["requests"]["total"] / row["runs"],
                 *(row["requests"]["remotes"].get(remote, 0) / row["runs"] for remote in remotes),
