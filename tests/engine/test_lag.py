@@ -51,15 +51,15 @@ class Played:
     legs: list
 
 
-def played(folder, beside=None, **sandbox):
+def played(folder, runs=RUNS, beside=None, **sandbox):
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_time(runner.get_loop()):
-        return runner.run(_played(folder, beside, sandbox))
+        return runner.run(_played(folder, runs, beside, sandbox))
 
 
-async def _played(folder, beside, sandbox):
+async def _played(folder, runs, beside, sandbox):
     (folder / "state.db").write_bytes(empty_state())
     bench = Bench(folder=folder, speed=1.0)
-    scenarios = ", ".join(f"{{scenario: {101 + number}, repeat: 6}}" for number in range(RUNS // 6))
+    scenarios = ", ".join(f"{{scenario: {101 + number}, repeat: {runs // 10}}}" for number in range(10))
     text = bench.plan(scenarios=f"[{scenarios}]", concurrency=SESSIONS, calls=SESSIONS)
     settings = SandboxSettings(calls_limit=SESSIONS, max_sessions=SESSIONS, **sandbox)
     async with Sandbox(settings) as box, bench.worker(box) as worker:
@@ -151,6 +151,14 @@ def test_when_more_rooms_are_due_than_may_be_looked_at_a_picture_of_the_domain_s
     assert batch.asked.most_within(5.0, "presence") <= 7
     first_call = min(run.timeline["in_call"] for run in batch.view.runs).timestamp()
     assert batch.asked.times["presence_all"][0] < first_call
+
+
+def test_sessions_are_stopped_soon_after_their_calls_also_while_no_poll_passes(tmp_path):
+    """Who was in which room is known from before: two pictures later than the tester left, the call is over."""
+    batch = played(tmp_path, runs=SESSIONS, call_seconds=(40.0, 80.0), faults=("poll.error=99999@5",))
+    assert {str(run.outcome) for run in batch.view.runs} == {"inconclusive"}
+    assert max(of(batch, "teardown")) < 2 * 15 + 15 + 15 + GRACE
+    assert batch.world["cut_short"] == batch.world["sessions"]["alive"] == batch.world["rooms"]["alive"] == []
 
 
 def test_a_room_that_its_domains_key_knows_no_longer_costs_its_run_a_session_and_no_more(tmp_path):
