@@ -18,7 +18,7 @@ from orchestrator.domain.plan import Limits, SlotRule
 from orchestrator.domain.run import RunStatus
 
 RAISE_AFTER: Final = timedelta(seconds=60)
-FEWEST_BEYOND: Final = 4
+FEWEST_BEYOND: Final = 2
 SHARE_BEYOND: Final = 0.25  # of the working budget: how far exploring goes at most
 _COMING_OR_CALLED: Final = (
     RunStatus.STARTING,
@@ -33,9 +33,9 @@ _COMING_OR_CALLED: Final = (
 class CallBudget:
     """How many calls we count on. `working` moves between 1 and `limit`; `rule` is learned where the plan says AUTO.
 
-    While AUTO is not learnt, `beyond` is how many runs more than the judged rule allows may go, and `explorer` the one
-    whose call shows whether to go further. `waited` are the Cekura runs that the last poll showed queued although we
-    used fewer slots than we count on, and `in_call` how many calls it showed.
+    While AUTO is not learnt, now and then `beyond` runs more than the judged rule allows may go, until the first of
+    them, the `explorer`, is called; the next time twice as many (`further`). `waited` are the Cekura runs that the last
+    poll showed queued although we used fewer slots than we count on, and `in_call` how many calls it showed.
     """
 
     limit: int
@@ -44,6 +44,7 @@ class CallBudget:
     changed_at: datetime
     learns: bool = False
     beyond: int = 0
+    further: int = 1
     explorer: str | None = None
     waited: frozenset[int] = frozenset()
     in_call: int = 0
@@ -65,31 +66,27 @@ class CallBudget:
         """How many more runs may be started towards a call.
 
         `soon`: how many of the slots taken now will be free by the time a bot started now is ready. While exploring it
-        is more than the judged rule allows: one at first, then twice as many, because bots on their way fill no slots.
+        is more than the judged rule allows: by one at first, then by more, because bots on their way fill no slots.
         """
         free = self.working + self.beyond - self.used(statuses) + soon
-        return max(free, self._further if free == 0 and self._may_explore(statuses) else 0)
+        return max(free, self.further if free == 0 and self._may_explore(statuses) else 0)
 
     def exploring(self, run_id: str, statuses: Counter[RunStatus], *, soon: int = 0) -> CallBudget:
         """Note `run_id` as the explorer if its start went further beyond the judged rule (`statuses` before it)."""
         if self.working + self.beyond - self.used(statuses) + soon > 0 or not self._may_explore(statuses):
             return self
-        return replace(self, explorer=run_id, beyond=self.beyond + self._further)
-
-    @property
-    def _further(self) -> int:
-        return max(1, self.beyond)
+        return replace(self, explorer=run_id, beyond=self.further)
 
     def _may_explore(self, statuses: Counter[RunStatus]) -> bool:
         return self.rule is SlotRule.AUTO and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
 
     def without(self, run_id: str) -> CallBudget:
-        """The run was called, or ended without a call; if it was the explorer, another may go further, to a share."""
+        """The run was called, or ended without a call; if it was the explorer, the next goes further, to a limit."""
         if run_id != self.explorer:
             return self
-        if self.beyond >= max(FEWEST_BEYOND, SHARE_BEYOND * self.working):
+        if self.further >= max(FEWEST_BEYOND, SHARE_BEYOND * self.working):
             return self._learned(SlotRule.JUDGED)
-        return replace(self, explorer=None)
+        return replace(self, explorer=None, beyond=0, further=2 * self.further)
 
     def polled(self, calls: Sequence[CallObservation], *, at: datetime) -> CallBudget:
         """Learn from what one poll showed of all our runs: which slot rule holds, and whether others use our slots.

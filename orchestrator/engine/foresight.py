@@ -15,7 +15,7 @@ from typing import Final
 from orchestrator.clock import Clock
 from orchestrator.domain.forecast import Forecast, Lasting, Outlook
 from orchestrator.domain.plan import SlotRule
-from orchestrator.domain.run import Run, RunStatus
+from orchestrator.domain.run import WITH_CEKURA, Run, RunStatus
 from orchestrator.engine.roster import Roster
 
 RECENT: Final = 50  # starts whose lead counts: a cold pool warms up
@@ -23,7 +23,7 @@ MEMORY: Final = 1000  # calls whose length counts
 DOUBT: Final = 5.0  # calls that never end, added to those seen (simulated: 0 lets 20 s of waiting pass, 10 starts late)
 LOOKS: Final = 10  # per poll interval: in between, what was foreseen holds unless a run moved
 NEVER: Final = Forecast()
-ON_CALL: Final = (RunStatus.IN_CALL, RunStatus.CALL_ENDED, RunStatus.JUDGED)
+ON_CALL: Final = (RunStatus.SUBMITTED, RunStatus.IN_CALL, RunStatus.CALL_ENDED, RunStatus.JUDGED)
 
 
 class Foresight:
@@ -35,10 +35,11 @@ class Foresight:
         self._leads: deque[float] = deque(maxlen=RECENT)
         self._calls: deque[float] = deque(maxlen=MEMORY)
         self._evaluations: deque[float] = deque(maxlen=MEMORY)
-        self._learnt: set[tuple[str, RunStatus, int]] = set()
+        self._followed: dict[str, set[RunStatus]] = {}  # runs on call, and what was learnt from each
         self._foreseen = NEVER
         self._looked: tuple[int, ...] = ()
         self._look_again = float("-inf")
+        self._follow(RunStatus.JUDGED)  # those that an earlier process brought to their end
 
     @property
     def look_every(self) -> float:
@@ -47,7 +48,7 @@ class Foresight:
 
     def freed(self, rule: SlotRule) -> Forecast:
         """How many of the call slots taken now will be free when a bot that is started now can be submitted."""
-        moved = tuple(self._roster.statuses[status] for status in (RunStatus.SUBMITTED, *ON_CALL))
+        moved = tuple(self._roster.statuses[status] for status in ON_CALL)
         if moved != self._looked or self._clock.monotonic() >= self._look_again:
             self._looked, self._look_again = moved, self._clock.monotonic() + self.look_every
             self._foreseen = self._look(rule)
@@ -73,19 +74,25 @@ class Foresight:
         )
 
     def _learn(self) -> None:
-        for run in self._roster.of_status(RunStatus.SUBMITTED, *ON_CALL):
-            self._note(run, self._leads, RunStatus.STARTING, RunStatus.SUBMITTED)
-        for run in self._roster.of_status(RunStatus.CALL_ENDED, RunStatus.JUDGED):
-            self._note(run, self._calls, RunStatus.IN_CALL, RunStatus.CALL_ENDED)
-        for run in self._roster.of_status(RunStatus.JUDGED):
-            self._note(run, self._evaluations, RunStatus.CALL_ENDED, RunStatus.JUDGED)
+        self._follow(*WITH_CEKURA)
+        for run_id, learnt in list(self._followed.items()):
+            run = self._roster.runs[run_id]
+            self._note(run, learnt, self._leads, RunStatus.STARTING, RunStatus.SUBMITTED)
+            self._note(run, learnt, self._calls, RunStatus.IN_CALL, RunStatus.CALL_ENDED)
+            self._note(run, learnt, self._evaluations, RunStatus.CALL_ENDED, RunStatus.JUDGED)
+            if run.status not in WITH_CEKURA:
+                del self._followed[run_id]
 
-    def _note(self, run: Run, into: deque[float], since: RunStatus, until: RunStatus) -> None:
-        key = (run.run_id, until, run.attempt)
+    def _follow(self, *statuses: RunStatus) -> None:
+        for run in self._roster.of_status(*statuses):
+            self._followed.setdefault(run.run_id, set())
+
+    @staticmethod
+    def _note(run: Run, learnt: set[RunStatus], into: deque[float], since: RunStatus, until: RunStatus) -> None:
         begun, ended = run.since(since), run.since(until)
-        if key in self._learnt or begun is None or ended is None or ended <= begun:
-            return  # of an earlier attempt, or of two states that one poll showed at once
-        self._learnt.add(key)
+        if until in learnt or begun is None or ended is None or ended <= begun:
+            return  # known, of an earlier attempt, or of two states that one poll showed at once
+        learnt.add(until)
         into.append((ended - begun).total_seconds())
 
 

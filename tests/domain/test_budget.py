@@ -87,7 +87,7 @@ def test_neither_budget_is_exceeded_but_by_what_will_be_free_and_by_exploring(
     assert 0 <= starts <= planned
     assert starts == 0 or held + starts <= concurrency
     exploring = calls.rule is SlotRule.AUTO and calls.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
-    beyond = max(1, calls.beyond) if exploring else 0
+    beyond = calls.further if exploring else 0
     assert starts == 0 or calls.used(statuses) + starts <= calls.working + calls.beyond + soon + beyond
 
 
@@ -117,16 +117,16 @@ def test_under_auto_one_run_is_started_beyond_the_safe_rule():
     assert exploring.free(FULL + of(starting=1)) == 0
 
 
-def test_one_that_was_called_lets_twice_as_many_go_because_bots_on_their_way_fill_no_slot():
-    budget, begun = a_budget(SlotRule.AUTO, calls=100), []
-    statuses = of(in_call=90, call_ended=10)
+def test_one_that_was_called_lets_twice_as_many_go_the_next_time():
+    """Bots on their way fill no slot: with many of them, one run beyond the slots never shows as one."""
+    budget, statuses, begun = a_budget(SlotRule.AUTO, calls=100), of(in_call=90, call_ended=10), []
     for step in range(3):
         begun.append(budget.free(statuses))
         budget = budget.exploring(f"r{step}", statuses)
-        statuses += of(in_call=begun[-1])
+        assert budget.free(statuses + of(starting=begun[-1])) == 0
         budget = budget.without(f"r{step}")
-    assert begun == [1, 1, 2]
-    assert budget.free(statuses) == 4
+        assert budget.free(statuses + of(in_call=begun[-1])) == 0  # those beyond have to end before more go
+    assert begun == [1, 2, 4]
 
 
 @pytest.mark.parametrize("rule", [SlotRule.JUDGED, SlotRule.CALL_ENDED])
@@ -159,14 +159,14 @@ def test_only_the_explorers_own_end_lets_another_go():
     assert exploring.without("r1") is exploring
 
 
-def test_where_no_poll_shows_which_rule_holds_exploring_ends_with_the_safe_one():
-    budget, statuses, most = a_budget(SlotRule.AUTO, calls=40), of(in_call=30, call_ended=10), 0
+@pytest.mark.parametrize(("calls", "most"), [(4, 2), (40, 16)])
+def test_where_no_poll_shows_which_rule_holds_exploring_ends_with_the_safe_one(calls, most):
+    budget, statuses, seen_most = a_budget(SlotRule.AUTO, calls=calls), of(in_call=calls - 1, call_ended=1), 0
     while budget.rule is SlotRule.AUTO:
         budget = budget.exploring("r5", statuses)
-        most = max(most, budget.beyond)
-        statuses = of(in_call=30 + budget.beyond, call_ended=10)
+        seen_most = max(seen_most, budget.beyond)
         budget = budget.without("r5")
-    assert (budget.rule, budget.beyond, most) == (SlotRule.JUDGED, 0, 16)
+    assert (budget.rule, budget.beyond, seen_most) == (SlotRule.JUDGED, 0, most)
 
 
 def seen(**counts):
@@ -213,7 +213,7 @@ def test_a_rule_that_the_plan_states_is_not_unlearnt(rule):
 def test_an_explorer_that_came_to_no_call_makes_way_for_another():
     budget = a_budget(SlotRule.AUTO).exploring("r5", FULL).without("r5")
     assert (budget.rule, budget.explorer) == (SlotRule.AUTO, None)
-    assert budget.free(FULL) == 1
+    assert budget.free(FULL) > 0
 
 
 # --- when others use the organisation too ----------------------------------------------------------------------------
