@@ -241,7 +241,7 @@ class Roster:
         if step.run is not believed:
             _swapped(connection, step.run, believed)
         session = also(connection) if also is not None else None
-        if step.condemn is not None and believed.nonce is not None:
+        if step.condemn is not None and believed.nonce is not None and not self._condemned(believed.nonce):
             session = session_rows.record_condemned(
                 connection,
                 believed.nonce,
@@ -250,6 +250,11 @@ class Roster:
                 teardown_from=self._clock.now() + self._grace(step.condemn),
             )
         return session
+
+    def _condemned(self, nonce: str) -> bool:
+        """Whether its row was committed as condemned: that is once and for all."""
+        session = self.sessions.get(nonce)
+        return session is not None and session.condemned_at is not None
 
     def _grace(self, reason: str) -> timedelta:
         """A call that ended by itself leaves its bot a moment for its own finalisation; nothing else waits."""

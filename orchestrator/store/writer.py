@@ -50,6 +50,7 @@ class Writer:
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._closed = False
         self._door = threading.Lock()  # nothing may enter the queue behind the mark that ends it
+        self._connection: Connection | None = None  # the thread's own
         self._thread = threading.Thread(target=self._run, name="orchestrator-writer", daemon=True)
         self._thread.start()
 
@@ -82,6 +83,7 @@ class Writer:
                 self._commit(units)
             if self._remnants.due_in() == 0:
                 self._remnants.wipe()
+        self._disconnect()
         self._remnants.wipe(patience=LAST_WIPE_PATIENCE)
 
     def _take(self) -> tuple[list[_Unit], bool]:
@@ -105,14 +107,28 @@ class Writer:
     def _commit(self, units: list[_Unit]) -> None:
         settled: list[_Settled] = []
         try:
-            with self._engine.begin() as connection:
+            connection = self._connect()
+            with connection.begin():
                 cursor = connection.connection.cursor()
                 settled = [_attempt(connection, cursor, unit) for unit in units]
                 self._remnants.take_note(connection)
         except BaseException as error:  # noqa: BLE001  every caller must hear of it, and the thread serves the next
+            self._disconnect()
             failure = _failure(error)
             settled = [(unit, None, failure) for unit in units]
         _answer(settled)
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        """The next commit begins on a new connection: this one may be what is wrong."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
 
 
 def _answer(settled: Sequence[_Settled]) -> None:
