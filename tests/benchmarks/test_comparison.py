@@ -136,5 +136,5 @@ def test_a_peer_is_compared_with_our_batch_of_the_same_calls():
         a_row(seconds=900.0, seed=1),
         a_row(client="per_run", variant="calls", seconds=410.0),
     ]
-    assert verdict(rows, "batch time / that of a peer").reached
-    assert verdict(rows[1:], "batch time / that of a peer").reached is None
+    assert verdict(rows, "batch time (prefer balanced) / that of per_run").reached
+    assert verdict(rows[1:], "batch time (prefer balanced) / that of per_run").reached is None
