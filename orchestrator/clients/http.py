@@ -323,7 +323,8 @@ class RemoteHttp:
             content = await self._body(response, call)
         finally:
             await response.aclose()
-        wait = retry_after_seconds(response.headers.get("retry-after"), now=self._clock.now())
+        told = response.headers.get("retry-after")
+        wait = retry_after_seconds(told, now=self._clock.now()) if told is not None else None
         return Answer(call=call, status=response.status_code, content=content, retry_after=wait)
 
     async def _body(self, response: httpx.Response, call: Call) -> bytes:
