@@ -281,9 +281,14 @@ class Readiness:
             *(
                 self._roster.apply(watch.run.run_id, fact, also=partial(_record_ready, watch, fact))
                 for watch in watches
-                if self._roster.runs[watch.run.run_id].nonce == watch.session.nonce  # else it was given up meanwhile
+                if self._still_waits(watch)
             )
         )
+
+    def _still_waits(self, watch: _Watch) -> bool:
+        """False where another look was faster, or the session was given up while this one was made."""
+        run = self._roster.runs[watch.run.run_id]
+        return run.nonce == watch.session.nonce and run.status is RunStatus.STARTED
 
     async def _give_up_overdue(self) -> None:
         patience = self._roster.plan.timeouts.ready
