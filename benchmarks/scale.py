@@ -28,6 +28,7 @@ from math import log
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import figures
 from benchmarks.batch import plan_text, state
 from benchmarks.sandbox import sandbox_process
 
@@ -137,7 +138,7 @@ async def drive(environ: dict[str, str], runs: int) -> dict[str, Any]:
         peak = peak_megabytes()
         view = await view_batch(worker.store, batch.batch_id)
     return {
-        **figures(ledger, runs, each),
+        **counted(ledger, runs, each),
         "imported": imported,
         "peak_megabytes": peak,
         "outcome": str(view.batch.outcome),
@@ -148,7 +149,7 @@ def _hurried(open_remotes: Any, settings: Any, *, clock: Any, speed: float) -> A
     return open_remotes(settings, clock=clock, speed=speed * HURRY)
 
 
-def figures(ledger: Ledger, runs: int, each: float) -> dict[str, Any]:
+def counted(ledger: Ledger, runs: int, each: float) -> dict[str, Any]:
     """What was counted, the probe's own CPU taken off."""
     by_phase = {
         phase: {
@@ -293,7 +294,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
     sizes = sorted(given.sizes)
     found = [measure(runs, profile=given.profile if runs == sizes[-1] else None) for runs in sizes]
-    given.json.write_text(json.dumps(found, indent=2))
+    figures.save(given.json.stem, found, folder=given.json.parent)
     report(found)
 
 
