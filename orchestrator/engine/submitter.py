@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -69,7 +68,7 @@ class Submitter:
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
         self._asked: set[str] = set()  # sessions on their way to an answer: gathered, prepared or in a POST
-        self._became_ready: deque[tuple[datetime, str]] = deque()
+        self._became_ready: dict[str, datetime] = {}
         self._posts_left, self._posts_counted_at = POSTS_PER_SECOND, clock.monotonic()
         self._failures = 0
         self._refusals = 0
@@ -143,15 +142,15 @@ class Submitter:
         return groups[: self._posts_allowed(len(groups))]
 
     def _rate(self, waiting: Sequence[Candidate], now: datetime) -> float:
-        """How many more will become ready in a second: as many as lately, where any bot is on its way at all."""
-        known = {nonce for _, nonce in self._became_ready}
-        self._became_ready.extend((one.ready_at, one.nonce) for one in waiting if one.nonce not in known)
+        """How many more will become ready in a second: as many as lately, or one while any bot is on its way."""
         seconds = RECENTLY / self._speed
-        while self._became_ready and (now - self._became_ready[0][0]).total_seconds() > seconds:
-            self._became_ready.popleft()
+        since = now - timedelta(seconds=seconds)
+        for one in waiting:
+            self._became_ready[one.nonce] = one.ready_at
+        self._became_ready = {nonce: at for nonce, at in self._became_ready.items() if at >= since}
         statuses = self._roster.statuses
         on_the_way = statuses[RunStatus.STARTING] + statuses[RunStatus.STARTED]
-        return len(self._became_ready) / seconds if on_the_way else 0.0
+        return max(1, len(self._became_ready)) / seconds if on_the_way else 0.0
 
     def _posts_allowed(self, wanted: int) -> int:
         now = self._clock.monotonic()
