@@ -98,9 +98,9 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """`poll_interval`: shortest time between polls. `teardown_grace`: call end to teardown. `gather`: how long a ready
-    session waits for others to share its submission. `presence_interval`: shortest time between domain-wide presence
-    requests (Daily asks for 15 s). `lookup`: how long a lost answer is looked for.
+    """`poll_interval`: shortest time between polls. `teardown_grace`: call end to teardown. `gather`: how many
+    seconds ready sessions may idle, all together, to share a submission. `presence_interval`: shortest time between
+    domain-wide presence requests (Daily asks for 15 s). `lookup`: how long a lost answer is looked for.
     """
 
     poll_interval: float

@@ -101,4 +101,6 @@ def virtual_time(loop):
         patches.enter_context(patch("orchestrator.sandbox.clock.time", wall))
         patches.enter_context(patch("orchestrator.app.graph.SystemClock", lambda: VirtualClock(loop)))
         patches.enter_context(patch("orchestrator.app.graph.Random", lambda: Random(0)))
+        # For ten seconds aiohttp remembers what a name resolved to: these must be virtual ones, too.
+        patches.enter_context(patch("aiohttp.connector.monotonic", loop.time))
         yield
