@@ -183,7 +183,11 @@ class TimingSection(Section):
         default=2.0, ge=0, le=600, description="Seconds from call end to teardown.", examples=[2]
     )
     gather: float = Field(
-        default=1.0, ge=0, le=60, description="Seconds that ready sessions may idle, all together, to share a submission.", examples=[1]
+        default=1.0,
+        ge=0,
+        le=60,
+        description="Seconds that ready sessions may idle, all together, to share a submission.",
+        examples=[1],
     )
     presence_interval: float = Field(
         default=15.0,
