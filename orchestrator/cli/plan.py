@@ -90,7 +90,7 @@ def rules(plan: Plan) -> list[str]:
             f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
             f" starts a second; a call slot frees: {limits.call_slot_until.value}"
         ),
-        _ahead(plan),
+        *_ahead(plan),
         f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
         f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
         f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
@@ -99,13 +99,14 @@ def rules(plan: Plan) -> list[str]:
     ]
 
 
-def _ahead(plan: Plan) -> str:
-    if plan.limits.concurrency <= plan.limits.calls and plan.run_count > plan.limits.calls:
-        return (
-            "no session is started ahead of a free call slot, because concurrency leaves none to spare beyond calls:"
-            " each slot waits for its next bot"
-        )
-    return f"sessions are started ahead of the call slots that are about to free; prefer: {plan.prefer.value}"
+def _ahead(plan: Plan) -> list[str]:
+    """Whether bots will be ready when call slots free; nothing where every run has a slot from the beginning."""
+    if plan.run_count <= plan.limits.calls:
+        return []
+    if plan.limits.concurrency <= plan.limits.calls:
+        spare = "a limits.concurrency a third above limits.calls lets bots be ready as slots free"
+        return [f"no session is to spare beyond the calls, so each call slot waits for its next bot; {spare}"]
+    return [f"sessions are started ahead of the call slots that are about to free; prefer: {plan.prefer.value}"]
 
 
 def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from orchestrator.plans import json_schema
 
 PLAN = """\
@@ -64,3 +66,22 @@ def test_an_override_at_fault_is_named_as_one(shell):
 
     assert ended.code == 2
     assert "--set limits.concurrency" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("calls", "told"),
+    [
+        (1, "started ahead of the call slots that are about to free; prefer: time"),
+        (2, "each call slot waits for its next bot"),
+        (3, None),
+    ],
+)
+def test_it_says_whether_bots_will_be_ready_as_call_slots_free(shell, calls, told):
+    path = shell.write(
+        "plan.yaml", PLAN.replace("env: [TENANT_SECRET]", "prefer: time").replace("env.TENANT_SECRET", "run.id")
+    )
+
+    ended = shell.look("plan", path, "--set", f"limits.calls={calls}", "--json")
+
+    said = [rule for rule in ended.document["rules"] if "call slot" in rule and "a call slot frees" not in rule]
+    assert [told in rule for rule in said] == [True] if told else said == []
