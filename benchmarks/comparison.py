@@ -19,7 +19,7 @@ from benchmarks import bound, idle
 from benchmarks.remote_requests import request_figures
 from benchmarks.sandbox import RunningSandbox, running_sandbox
 
-SPEEDS: Final[Mapping[int, float]] = {10: 40.0, 50: 20.0, 200: 8.0}
+SPEEDS: Final[Mapping[int, float]] = {10: 50.0, 50: 20.0, 200: 8.0}
 BUDGETS: Final = (10, 50, 200)
 RULES: Final = ("judged", "call_ended")
 FEW, MANY = 200, 1000
