@@ -28,7 +28,7 @@ from math import log
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import figures
+from benchmarks import figures, flame
 from benchmarks.batch import plan_text, state
 from benchmarks.sandbox import sandbox_process
 
@@ -194,6 +194,10 @@ def measure(runs: int, *, profile: Path | None = None) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
         with urllib.request.urlopen(f"{url}/world.json") as answer:  # noqa: S310  loopback
             world = json.load(answer)
+    if profile is not None:
+        stacks = _stacks(profile).read_text(encoding="utf-8").splitlines()
+        profile.write_text(flame.draw(f"{runs} runs", stacks), encoding="utf-8")
+        _stacks(profile).unlink()
     found["requests"] = {name: count / runs for name, count in sorted(world["requests"].items())}
     found["left"] = len(world["sessions"]["alive"]) + len(world["rooms"]["alive"])
     found["wrong"] = len(world["submitted_twice"]) + len(world["cut_short"])
@@ -223,7 +227,12 @@ def _watched(command: list[str], profile: Path | None) -> list[str]:
     if profile is None:
         return command
     spy = str(Path(sys.executable).parent / "py-spy")
-    return [spy, "record", "--rate", "200", "--gil", "--output", str(profile), "--", *command]
+    sampling = ["--rate", "200", "--gil", "--function", "--format", "raw", "--output", str(_stacks(profile))]
+    return [spy, "record", *sampling, "--", *command]
+
+
+def _stacks(profile: Path) -> Path:
+    return profile.with_suffix(".stacks")
 
 
 def report(found: Sequence[dict[str, Any]]) -> None:
