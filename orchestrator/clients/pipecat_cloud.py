@@ -5,6 +5,7 @@ Source: Pipecat Cloud's REST reference (OpenAPI, August 2026). No idempotency ke
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
@@ -155,10 +156,16 @@ class PipecatCloudClient:
         return found
 
     async def list_sessions(
-        self, *, since: datetime | None = None, active_only: bool = False, urgent: bool = False
+        self,
+        *,
+        since: datetime | None = None,
+        active_only: bool = False,
+        urgent: bool = False,
+        wanted: Collection[str] | None = None,
     ) -> list[SessionRecord]:
         """Every session of the agent, created at `since` or later where given; may be repeated.
 
+        `wanted`: the ids that are enough; it ends with the page on which the last of them stands.
         `urgent` goes before what waits for the same pace: for confirming stops while more of them wait.
         Pages through all of them: a session that begins meanwhile may be missed or come twice (twice is removed).
         """
@@ -170,6 +177,8 @@ class PipecatCloudClient:
             answer = await self._list_page({**params, "offset": page * PAGE}, urgent=urgent)
             records = [_session(item) for item in answer.array("sessions")]
             found.update({record.session_id: record for record in records if record is not None})
+            if wanted is not None and found.keys() >= set(wanted):
+                return list(found.values())
             if len(records) < PAGE and not _more(answer, seen=page * PAGE + len(records), got=len(records)):
                 return [record for record in found.values() if _since(record, since)]
         raise RemoteProtocolError(

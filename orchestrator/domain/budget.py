@@ -81,7 +81,11 @@ class CallBudget:
         return self.rule is SlotRule.AUTO and self.explorer is None and statuses[RunStatus.CALL_ENDED] > 0
 
     def without(self, run_id: str) -> CallBudget:
-        """The run was called, or ended without a call; if it was the explorer, the next goes further, to a limit."""
+        """The run ended without a call; if it was the explorer, it taught nothing, and another goes as far."""
+        return replace(self, explorer=None, beyond=0) if run_id == self.explorer else self
+
+    def called(self, run_id: str) -> CallBudget:
+        """The run's call began; if it was the explorer, the next goes further, to a limit."""
         if run_id != self.explorer:
             return self
         if self.further >= max(FEWEST_BEYOND, SHARE_BEYOND * self.working):

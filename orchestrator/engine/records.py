@@ -7,7 +7,7 @@ whole batch is cancelled there is no time for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,6 +16,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.observation import SessionRecord
 
 FEW: Final = 5
+PAGE: Final = 100  # records that one request for a list brings
 GATHER: Final = 0.1  # seconds to wait for others who ask for the same, again while more of them come
 LONGEST_GATHER: Final = 1.0
 CLOCK_SLACK: Final = timedelta(seconds=60)
@@ -29,6 +30,7 @@ class Records:
         self._speed = speed
         self._wanted: dict[str, tuple[datetime, asyncio.Future[SessionRecord | None]]] = {}
         self._collecting: asyncio.Task[None] | None = None
+        self._pages = 1  # that the last list took: it begins with the newest session, and those that end are old ones
 
     async def get(self, session_id: str, *, begun_at: datetime) -> SessionRecord:
         """The record of a session that was begun at `begun_at`; RemoteNotFound: the key is shown none."""
@@ -42,7 +44,8 @@ class Records:
     async def _collect(self) -> None:
         await self._gather()
         wanted, self._wanted, self._collecting = self._wanted, {}, None
-        found = await self._list(min(at for at, _ in wanted.values())) if len(wanted) > FEW else {}
+        oldest = min(at for at, _ in wanted.values())
+        found = await self._list(oldest, wanted) if len(wanted) > max(FEW, self._pages) else {}
         for session_id, (_, listed) in wanted.items():
             if not listed.done():  # whoever asked may be gone
                 listed.set_result(found.get(session_id))
@@ -55,10 +58,11 @@ class Records:
             if len(self._wanted) == before:
                 return
 
-    async def _list(self, oldest: datetime) -> Mapping[str, SessionRecord]:
+    async def _list(self, oldest: datetime, wanted: Collection[str]) -> Mapping[str, SessionRecord]:
         """By id; nothing where the list cannot be had: then each asks for its own."""
         try:
-            records = await self._agent.list_sessions(since=oldest - CLOCK_SLACK, urgent=True)
+            records = await self._agent.list_sessions(since=oldest - CLOCK_SLACK, urgent=True, wanted=wanted)
         except OrchestratorError:
             return {}
+        self._pages = len(records) // PAGE + 1
         return {record.session_id: record for record in records}

@@ -148,22 +148,22 @@ class Starter:
         return self._foresight.freed(self.calls.rule).at_least(self._roster.plan.prefer.confidence)
 
     def _next_run(self, soon: int) -> Run | None:
-        planned = self._roster.of_status(RunStatus.PLANNED)
-        if not planned or self._roster.closing or self._held_back() or self._clock.monotonic() < self._hold_until:
+        first = self._roster.first(RunStatus.PLANNED)
+        if first is None or self._roster.closing or self._held_back() or self._clock.monotonic() < self._hold_until:
             return None
         if not self._proven and self._under_way:
             return None  # the first start goes alone: a wrong key or name must not cost a burst of requests
         self._release_explorer()
         self.calls = self.calls.rested(at=self._clock.now())
         due = plan_starts(
-            planned=len(planned),
+            planned=self._roster.count(RunStatus.PLANNED),
             statuses=self._roster.statuses,
             calls=self.calls,
             soon=soon,
             sessions_held=self._roster.sessions_held(),
             limits=self._roster.plan.limits,
         )
-        return planned[0] if due else None
+        return first if due else None
 
     def _release_explorer(self) -> None:
         """An explorer that lost its session before any call teaches nothing; another may go."""

@@ -89,7 +89,7 @@ class Watcher:
             self._unrecognised.add(call.raw_status)
             logger.warning("an unknown run status is waited out", status=call.raw_status)
         elif run.status is RunStatus.SUBMITTED and call.status in CALLED:
-            self._starter.calls = self._starter.calls.without(run.run_id)
+            self._starter.calls = self._starter.calls.called(run.run_id)
 
     async def _give_up_overdue(self) -> None:
         timeouts, now = self._roster.plan.timeouts, self._clock.now()

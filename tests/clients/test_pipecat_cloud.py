@@ -148,6 +148,19 @@ async def test_short_pages_are_followed_to_the_total(door):
     assert len(await cloud(door, handler).list_sessions()) == 205
 
 
+async def test_a_list_ends_with_the_page_on_which_the_last_of_those_wanted_stands(door):
+    asked = []
+
+    def handler(request):
+        asked.append(int(request.url.params["offset"]))
+        page = [{"sessionId": f"s-{asked[-1] + index}", "createdAt": "2026-11-21T10:00:00Z"} for index in range(100)]
+        return httpx.Response(200, json={"total_count": 1000, "sessions": page})
+
+    records = await cloud(door, handler).list_sessions(wanted={"s-7", "s-150"})
+    assert {"s-7", "s-150"} <= {record.session_id for record in records}
+    assert asked == [0, 100]
+
+
 async def test_a_list_without_an_end_is_given_up(door):
     page = {"sessions": [{"sessionId": "again"}] * 100}
     with pytest.raises(RemoteProtocolError, match="did not end"):

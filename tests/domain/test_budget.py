@@ -124,7 +124,7 @@ def test_one_that_was_called_lets_twice_as_many_go_the_next_time():
         begun.append(budget.free(statuses))
         budget = budget.exploring(f"r{step}", statuses)
         assert budget.free(statuses + of(starting=begun[-1])) == 0
-        budget = budget.without(f"r{step}")
+        budget = budget.called(f"r{step}")
         assert budget.free(statuses + of(in_call=begun[-1])) == 0  # those beyond have to end before more go
     assert begun == [1, 2, 4]
 
@@ -156,7 +156,7 @@ def test_what_frees_soon_is_counted_before_anything_is_explored():
 
 def test_only_the_explorers_own_end_lets_another_go():
     exploring = a_budget(SlotRule.AUTO).exploring("r5", FULL)
-    assert exploring.without("r1") is exploring
+    assert exploring.called("r1") is exploring
 
 
 @pytest.mark.parametrize(("calls", "most"), [(4, 2), (40, 16)])
@@ -165,7 +165,7 @@ def test_where_no_poll_shows_which_rule_holds_exploring_ends_with_the_safe_one(c
     while budget.rule is SlotRule.AUTO:
         budget = budget.exploring("r5", statuses)
         seen_most = max(seen_most, budget.beyond)
-        budget = budget.without("r5")
+        budget = budget.called("r5")
     assert (budget.rule, budget.beyond, seen_most) == (SlotRule.JUDGED, 0, most)
 
 
@@ -211,9 +211,8 @@ def test_a_rule_that_the_plan_states_is_not_unlearnt(rule):
 
 
 def test_an_explorer_that_came_to_no_call_makes_way_for_another():
-    budget = a_budget(SlotRule.AUTO).exploring("r5", FULL).without("r5")
-    assert (budget.rule, budget.explorer) == (SlotRule.AUTO, None)
-    assert budget.free(FULL) > 0
+    budget = a_budget(SlotRule.AUTO)
+    assert budget.exploring("r5", FULL).without("r5") == budget
 
 
 # --- when others use the organisation too ----------------------------------------------------------------------------
