@@ -1,4 +1,4 @@
-"""`make bench`, or one part of it: `python -m benchmarks [compare|requests|startup|window|scale|render] [--quick]`."""
+"""`make bench`, or one part of it: `python -m benchmarks [compare|requests|startup|window|scale|limits|render] [--quick]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import comparison, figures, render, startup, window
+from benchmarks import comparison, figures, limits, render, startup, window
 
 QUICK_FOLDER: Final = figures.ROOT / "benchmarks" / "out" / "quick"
 SIZES: Final = (50, 200, 1000)
@@ -58,6 +58,11 @@ def signals(asked: argparse.Namespace) -> bool:
     return _keep("window", [window.measure(sessions) for sessions in sizes], asked.folder)
 
 
+def least(asked: argparse.Namespace) -> bool:
+    """What a run's requests and rows cost by themselves."""
+    return _keep("limits", limits.measure(), asked.folder)
+
+
 def _keep(part: str, rows: list[dict[str, Any]], folder: Path) -> bool:
     figures.save(part, rows, folder=folder)
     for row in rows:
@@ -84,6 +89,7 @@ PARTS: Final = {
     "compare": compare,
     "window": signals,
     "scale": scale,
+    "limits": least,
     "render": page,
 }
 

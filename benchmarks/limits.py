@@ -155,12 +155,18 @@ def _units(run: Any, now: datetime) -> list[Callable[[Any], Any]]:
     ]
 
 
+def measure() -> list[dict[str, Any]]:
+    """Each figure by its name, in milliseconds of CPU."""
+    with sandbox_process() as (_, environment), state() as url:
+        costs = asyncio.run(requests(environment))
+        costs["the rows of one run, in nine units of work"] = asyncio.run(rows(url))
+    return [{"name": name, "cpu_ms": cost} for name, cost in costs.items()]
+
+
 def main() -> None:
     """Print each figure."""
-    with sandbox_process() as (_, environment), state() as url:
-        for name, cost in asyncio.run(requests(environment)).items():
-            print(f"{cost:6.2f} ms CPU  {name}")
-        print(f"{asyncio.run(rows(url)):6.2f} ms CPU  the rows of one run, its nine units of work")
+    for row in measure():
+        print(f"{row['cpu_ms']:6.2f} ms CPU  {row['name']}")
     print(f"({os.cpu_count()} cores; {AT_ONCE} at a time)")
 
 

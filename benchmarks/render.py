@@ -32,9 +32,12 @@ WORDS: Final = {
 }
 
 
+PARTS: Final = ("compare", "requests", "scale", "limits", "startup", "window")
+
+
 def render(folder: Path = figures.FOLDER) -> Path:
     """Write the document beside `folder`, and its plots into it."""
-    kept = {part: figures.load(part, folder=folder) for part in ("compare", "requests", "startup", "window", "scale")}
+    kept = {part: figures.load(part, folder=folder) for part in PARTS}
     rows = _rows(kept["compare"])
     sections = [
         prose.INTRO,
@@ -52,6 +55,8 @@ def render(folder: Path = figures.FOLDER) -> Path:
         *_request_tables(_rows(kept["requests"]), rows),
         prose.SCALE,
         *_scale(folder, _rows(kept["scale"])),
+        prose.LEAST,
+        _least_table(_rows(kept["limits"])),
         prose.STARTUP,
         _startup_table(_rows(kept["startup"])),
         prose.WINDOW,
@@ -273,6 +278,10 @@ def _scale(folder: Path, rows: Sequence[Row]) -> list[str]:
     flames = sorted(path.name for path in folder.glob("flame*.svg"))
     found += [f"Flame graph: [{name}]({folder.name}/{name})." for name in flames]
     return found
+
+
+def _least_table(rows: Sequence[Row]) -> str:
+    return table(("what", "ms CPU"), ((row["name"], row["cpu_ms"]) for row in rows))
 
 
 def _startup_table(rows: Sequence[Row]) -> str:
