@@ -1,4 +1,4 @@
-"""`make bench`, or one part of it: `python -m benchmarks [compare|requests|startup|window|scale|limits|render] [--quick]`."""
+"""`make bench`, or one part of it: `python -m benchmarks [PART] [--quick]`; `--help` names the parts."""
 
 from __future__ import annotations
 

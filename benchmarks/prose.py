@@ -51,9 +51,9 @@ Fifty calls at once. A run-minute is a minute that a run spends with Cekura, fro
 SCALE: Final = """## CPU, memory, event-loop lag
 
 All runs live at once in one worker (`python -m benchmarks.scale`); CPU of our process alone, imports apart."""
-LEAST: Final = """What a run cannot cost less than, each by itself: a request on a kept connection, one on a connection of its own (as
-paid calls are made), and the rows of a whole run. A run makes two paid ones or a share of one, and two to four others;
-the rest of its CPU is the engine's, the event loop's and the polls'."""
+LEAST: Final = """What a run cannot cost less than, each by itself: a request on a kept connection, one on a connection
+of its own (as paid calls are made), and the rows of a whole run. A run makes one paid call, a share of another, and two
+to four other requests; the rest of its CPU is the engine's, the event loop's and the polls'."""
 STARTUP: Final = """## Start-up
 
 Whole processes, real seconds, median of the repetitions."""
