@@ -110,7 +110,7 @@ def test_a_finished_batch_can_be_looked_at_from_every_side(shell, play):
     assert [one["index"] for one in runs.document["runs"]] == [1, 2]
     assert len(sessions.document["sessions"]) == 2
     assert "meeting_token" not in sessions.out + session.out + run.out
-    assert "deleted at Daily" in session.out
+    assert re.search(r"deleted (in bulk )?at Daily", session.out)
     assert (nothing.code, closed.code) == (2, 2)
     assert "is closed already" in closed.err
 
