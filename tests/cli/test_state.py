@@ -1,5 +1,7 @@
 """What can be seen and ended beside a driver, and after one that was killed."""
 
+import re
+
 
 def test_beside_a_driver_others_may_look_and_cancel_but_not_drive(shell, play, steps, is_clean):
     sandbox = play(call_seconds=(2900.0, 2900.0))
