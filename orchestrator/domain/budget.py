@@ -19,6 +19,7 @@ from orchestrator.domain.run import RunStatus
 
 RAISE_AFTER: Final = timedelta(seconds=60)
 FEWEST_BEYOND: Final = 2
+PROOF: Final = 2  # polls: one may have been answered in the middle of a dispatch
 SHARE_BEYOND: Final = 0.25  # of the working budget: how far exploring goes at most
 _COMING_OR_CALLED: Final = (
     RunStatus.STARTING,
@@ -34,8 +35,9 @@ class CallBudget:
     """How many calls we count on. `working` moves between 1 and `limit`; `rule` is learned where the plan says AUTO.
 
     While AUTO is not learnt, now and then `beyond` runs more than the judged rule allows may go, until the first of
-    them, the `explorer`, is called; the next time twice as many (`further`). `waited` are the Cekura runs that the last
-    poll showed queued although we used fewer slots than we count on, and `in_call` how many calls it showed.
+    them, the `explorer`, is called; the next time twice as many (`further`). `behind` counts the polls that showed a
+    queue behind evaluations. `waited` are the Cekura runs that the last poll showed queued although we used fewer slots
+    than we count on, and `in_call` how many calls it showed.
     """
 
     limit: int
@@ -46,6 +48,7 @@ class CallBudget:
     beyond: int = 0
     further: int = 1
     explorer: str | None = None
+    behind: int = 0
     waited: frozenset[int] = frozenset()
     in_call: int = 0
 
@@ -71,6 +74,13 @@ class CallBudget:
         free = self.working + self.beyond - self.used(statuses) + soon
         return max(free, self.further if free == 0 and self._may_explore(statuses) else 0)
 
+    def callable(self, statuses: Counter[RunStatus], *, posting: int) -> int:
+        """How many more rooms may be handed to Cekura now: `working` calls at once, were there place for more.
+
+        A bot that was started ahead and is early waits here. `posting`: rooms whose runs are not known yet.
+        """
+        return max(0, self.working - statuses[RunStatus.SUBMITTED] - statuses[RunStatus.IN_CALL] - posting)
+
     def exploring(self, run_id: str, statuses: Counter[RunStatus], *, soon: int = 0) -> CallBudget:
         """Note `run_id` as the explorer if its start went further beyond the judged rule (`statuses` before it)."""
         if self.working + self.beyond - self.used(statuses) + soon > 0 or not self._may_explore(statuses):
@@ -95,22 +105,24 @@ class CallBudget:
     def polled(self, calls: Sequence[CallObservation], *, at: datetime) -> CallBudget:
         """Learn from what one poll showed of all our runs: which slot rule holds, and whether others use our slots.
 
-        A run that waits at two polls in a row while fewer of our calls go on than we count on, and none was begun
-        meanwhile, waits for a slot we believed free: it is held by an evaluation, or the organisation is fuller than
-        we think. Below that, a queue says only that we were early.
+        More calls and evaluations than slots prove that an evaluation holds none; a queue while both together take
+        exactly the slots says that it does. A run that waits at two polls in a row beside slots we believed free, while
+        none was begun, says that the organisation is fuller than we think; any other queue, only that we were early.
         """
         seen = Counter(call.status for call in calls)
         in_call, busy = seen[CallStatus.IN_CALL], seen[CallStatus.IN_CALL] + seen[CallStatus.EVALUATING]
+        queued = frozenset(call.cekura_run_id for call in calls if call.status is CallStatus.QUEUED)
         stuck = in_call < self.working and in_call <= self.in_call
-        queued = frozenset(call.cekura_run_id for call in calls if call.status is CallStatus.QUEUED) if stuck else None
-        again = queued is not None and not queued.isdisjoint(self.waited)
-        polled = replace(self, waited=queued or frozenset(), in_call=in_call)
-        if busy > self.working:
-            return polled._learned(SlotRule.CALL_ENDED) if self.learns else polled  # noqa: SLF001  its own
-        if not again:
-            return polled
-        if busy == self.working and (self.learns or self.rule is SlotRule.JUDGED):
+        behind = bool(queued) and in_call < self.working == busy
+        again = stuck and not queued.isdisjoint(self.waited)
+        waited = queued if stuck else frozenset[int]()
+        polled = replace(self, waited=waited, in_call=in_call, behind=self.behind + behind)
+        if self.learns and busy > self.working:
+            return replace(polled._learned(SlotRule.CALL_ENDED), behind=0)  # noqa: SLF001  its own
+        if self.learns and polled.behind >= PROOF:
             return polled._learned(SlotRule.JUDGED)  # noqa: SLF001  its own
+        if not again or (behind and self.rule is not SlotRule.CALL_ENDED):
+            return polled
         return replace(polled, working=max(1, self.working - 1), changed_at=at)
 
     def _learned(self, rule: SlotRule) -> CallBudget:

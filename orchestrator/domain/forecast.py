@@ -32,7 +32,7 @@ class Preference(StrEnum):
         return _CONFIDENCE[self]
 
 
-_CONFIDENCE: Final = {Preference.COST: 0.9, Preference.BALANCED: 0.7, Preference.TIME: 0.1}
+_CONFIDENCE: Final = {Preference.COST: 0.9, Preference.BALANCED: 0.66, Preference.TIME: 0.1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

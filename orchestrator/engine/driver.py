@@ -227,6 +227,7 @@ class Driver:
             speed=speed,
             settlement=settlement,
             refuse=refuse,
+            calls=lambda: starter.calls,
         )
         async with asyncio.TaskGroup() as loops:
             starter = Starter(
@@ -247,14 +248,7 @@ class Driver:
             readiness = Readiness(roster=roster, remotes=self._remotes, clock=self._clock, speed=speed)
             await recovery.recover(submitter=submitter, tasks=loops)
             departures = Departures(roster=roster, remotes=self._remotes, clock=self._clock)
-            outage = Outage(
-                roster=roster,
-                remotes=self._remotes,
-                ledger=self._ledger,
-                clock=self._clock,
-                speed=speed,
-                end_call=self._calls.end,
-            )
+            outage = self._outage(roster)
             ending = Ending(
                 roster=roster,
                 clock=self._clock,
@@ -266,6 +260,16 @@ class Driver:
             )
             for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
+
+    def _outage(self, roster: Roster) -> Outage:
+        return Outage(
+            roster=roster,
+            remotes=self._remotes,
+            ledger=self._ledger,
+            clock=self._clock,
+            speed=roster.batch.speed,
+            end_call=self._calls.end,
+        )
 
     async def _session_limit(self, plan: Plan) -> float:
         """How long the platform lets a session live, by the agent's own record where it can be read."""

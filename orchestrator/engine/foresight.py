@@ -58,9 +58,11 @@ class Foresight:
         self._learn()
         if not self._leads:
             return NEVER
-        # A poll tells of an end half an interval late on average: by then the slot has been free for as long.
-        within = median(self._leads) + self._roster.plan.timing.poll_interval / 2
-        return self._outlook().freed(within=within, until_judged=rule is not SlotRule.CALL_ENDED)
+        within, until_judged = median(self._leads), rule is not SlotRule.CALL_ENDED
+        if until_judged:
+            # A poll tells of a verdict half an interval late on average: by then the slot has been free for as long.
+            within += self._roster.plan.timing.poll_interval / 2
+        return self._outlook().freed(within=within, until_judged=until_judged)
 
     def _outlook(self) -> Outlook:
         now = self._clock.now()

@@ -17,6 +17,7 @@ from typing import Final
 from loguru import logger
 
 from orchestrator.clock import Clock
+from orchestrator.domain.budget import CallBudget
 from orchestrator.domain.errors import (
     Conflict,
     OutcomeUnknown,
@@ -45,7 +46,7 @@ REFUSALS_THAT_WORRY: Final = 3  # in a row: no longer one scenario's fault
 
 
 class Submitter:
-    """Submits the ready sessions of one batch. `refuse` ends the batch with the reason."""
+    """Submits the ready sessions of one batch. `refuse` ends the batch with the reason; `calls` is its call budget."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Submitter:
         speed: float,
         settlement: Settlement,
         refuse: Callable[[str], None],
+        calls: Callable[[], CallBudget],
     ) -> None:
         self._roster = roster
         self._remotes = remotes
@@ -65,6 +67,7 @@ class Submitter:
         self._speed = speed
         self._settlement = settlement
         self._refuse = refuse
+        self._calls = calls
         self._alone: set[str] = set()  # sessions whose group was refused: submitted singly, to find whose fault it was
         self._busy: set[str] = set()
         self._asked: set[str] = set()  # sessions on their way to an answer: gathered, prepared or in a POST
@@ -118,7 +121,7 @@ class Submitter:
 
     def _wait_seconds(self) -> float:
         step = max(self._roster.plan.timing.gather / 5, 1 / POSTS_PER_SECOND / self._speed)
-        return max(0.01, min(1.0, step)) if self._waiting() else 1.0
+        return max(0.01, min(1.0, step)) if self._admitted() else 1.0
 
     def _waiting(self) -> list[Candidate]:
         ready = ((run, self._roster.session_of(run)) for run in self._roster.of_status(RunStatus.READY))
@@ -131,11 +134,16 @@ class Submitter:
             and session.nonce not in self._roster.doomed
         ]
 
+    def _admitted(self) -> list[Candidate]:
+        """The waiting that the call budget has place for, those ready first; a bot started ahead may be early."""
+        waiting = sorted(self._waiting(), key=lambda candidate: candidate.ready_at)
+        return waiting[: self._calls().callable(self._roster.statuses, posting=len(self._busy))] if waiting else []
+
     def _due(self) -> list[tuple[Candidate, ...]]:
         if self._roster.closing or self._clock.monotonic() < self._hold_until:
             return []
         now, gather = self._clock.now(), timedelta(seconds=self._roster.plan.timing.gather)
-        waiting = self._waiting()
+        waiting = self._admitted()
         single = [(candidate,) for candidate in waiting if candidate.nonce in self._alone]
         together = [candidate for candidate in waiting if candidate.nonce not in self._alone]
         groups = [*single, *plan_submissions(together, now=now, gather=gather, rate=self._rate(waiting, now))]
@@ -295,7 +303,7 @@ class Submitter:
     async def _give_up_overdue(self) -> None:
         """A ready bot that cannot be submitted idles and bills: after the ready timeout its session is given up."""
         patience = self._roster.plan.timeouts.ready
-        for candidate in self._waiting():
+        for candidate in self._admitted():
             if (self._clock.now() - candidate.ready_at).total_seconds() > patience:
                 reason = f"Cekura took no submission for {patience:.0f} s after the bot was ready"
                 run_id = self._roster.sessions[candidate.nonce].run_id

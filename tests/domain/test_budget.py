@@ -198,6 +198,18 @@ def test_waiting_while_an_evaluation_holds_the_slot_proves_that_it_does():
     assert (learned.rule, learned.working) == (SlotRule.JUDGED, 4)
 
 
+def test_one_poll_with_a_queue_proves_nothing_for_it_may_have_come_in_the_middle_of_a_dispatch():
+    waiting = seen(queued=1, in_call=3, evaluating=1)
+    assert polled(a_budget(SlotRule.AUTO), waiting, seen(in_call=4)).rule is SlotRule.AUTO
+
+
+def test_no_more_rooms_are_handed_over_than_calls_may_be_at_once():
+    budget = a_budget(SlotRule.CALL_ENDED)
+    assert budget.callable(of(in_call=2, submitted=1, ready=3, call_ended=5), posting=0) == 1
+    assert budget.callable(of(in_call=2, submitted=1, ready=3), posting=1) == 0
+    assert budget.callable(of(in_call=5), posting=0) == 0
+
+
 def test_what_was_learnt_wrongly_is_learnt_again():
     waiting = seen(queued=1, in_call=3, evaluating=1)
     wrong = polled(a_budget(SlotRule.AUTO), seen(in_call=4, evaluating=1))

@@ -32,10 +32,10 @@ limits: {{concurrency: {sessions}, calls: 5, call_slot_until: {rule}}}
 """
 
 
-def played(folder, *, prefer="balanced", sessions=2 * CALLS, slot_rule="call_ended", rule="auto"):
-    """The batch's virtual seconds, its mean wait in Cekura's queue, and the sandbox's world."""
+def played(folder, *, prefer="balanced", sessions=2 * CALLS, slot_rule="call_ended", rule="auto", place_for=CALLS):
+    """The batch's virtual seconds, how long a bot in its room waited for Cekura on average, and the sandbox's world."""
     plan = PLAN.format(prefer=prefer, sessions=sessions, rule=rule)
-    settings = SandboxSettings(calls_limit=CALLS, max_sessions=sessions, slot_rule=slot_rule)
+    settings = SandboxSettings(calls_limit=place_for, max_sessions=sessions, slot_rule=slot_rule)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_time(runner.get_loop()):
         return runner.run(_played(folder, plan, settings))
 
@@ -53,7 +53,9 @@ async def _played(folder, plan, settings):
         view = await view_batch(worker.store, batch.batch_id)
         assert view.batch.status is BatchStatus.CLOSED
         history = sandbox._world.history()["runs"]
-        return seconds, fmean(run["dispatched_at"] - run["submitted_at"] for run in history), sandbox.world()
+        ready = {one.room_url: one.ready_at.timestamp() for one in view.sessions if one.ready_at}
+        waited = fmean(run["dispatched_at"] - ready[run["room_url"]] for run in history)
+        return seconds, waited, sandbox.world()
 
 
 @pytest.mark.parametrize("slot_rule", ["call_ended", "judged"])
@@ -68,6 +70,11 @@ def test_a_batch_with_sessions_to_spare_is_done_sooner_than_one_that_waits_for_f
     after, _, _ = played(tmp_path / "after", sessions=CALLS)
     assert ahead < after
     assert world["calls"]["peak_alive_sessions"] > CALLS
+
+
+def test_bots_that_are_early_wait_with_us_where_cekura_has_place_for_more_calls_than_the_plan(tmp_path):
+    _, _, world = played(tmp_path / "early", prefer="time", rule="call_ended", place_for=3 * CALLS)
+    assert world["calls"]["peak"] == CALLS
 
 
 def test_preferring_time_lets_bots_wait_and_preferring_cost_lets_slots_wait(tmp_path):
