@@ -13,8 +13,8 @@ ones times the speed. So what a client waits in real seconds, whatever the speed
 life. Ratios within one run mean something; absolute figures depend on the machine. No test asserts a time.
 
 `make bench` measures everything and writes this page; `python -m benchmarks PART` measures one part (`compare`,
-`requests`, `scale`, `limits`, `startup`, `window`; `--quick` for a small one), `python -m benchmarks render` writes the page
-again from the figures in `docs/benchmarks/`."""
+`requests`, `scale`, `limits`, `startup`, `window`; `--quick` for a small one), `python -m benchmarks render` writes the
+page again from the figures in `docs/benchmarks/`."""
 PEERS: Final = """The peers are in `benchmarks/peers/`, written as a competent person would write them:
 
 - **guide**: the script of Cekura's manual-flow guide grown to N runs. Starts all sessions behind a semaphore, submits
