@@ -128,7 +128,7 @@ SMALL = (
     "submit.answered@1+2ms:cloud:resume:alike",
     "poll.done@3>session_stop.done@0:cloud:gc",
     "session_stop.done@0:cloud:resume",
-    "room_delete.done@0:cloud:gc",
+    "rooms_delete.done@0:cloud:gc",
     "rooms_delete.done@0:cloud:resume",
     "submit.done@1:runner:resume",
 )

@@ -138,7 +138,9 @@ async def test_the_environment_points_every_remote_at_the_sandbox(play):
 
 async def test_fifty_sessions_at_a_time_serve_two_hundred_runs_and_leave_nothing(play):
     """The product's own figures, by a caller that does nothing wrong."""
-    caller = await play(max_sessions=50, calls_limit=50, dispatch_per_second=100.0, connect_timeout=600.0)
+    caller = await play(
+        max_sessions=50, calls_limit=50, dispatch_per_second=100.0, connect_timeout=600.0, idle_timeout=3600.0
+    )
     places = asyncio.Semaphore(50)
 
     async def run():
