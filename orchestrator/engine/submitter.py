@@ -137,7 +137,9 @@ class Submitter:
     def _admitted(self) -> list[Candidate]:
         """The waiting that the call budget has place for, those ready first; a bot started ahead may be early."""
         waiting = sorted(self._waiting(), key=lambda candidate: candidate.ready_at)
-        return waiting[: self._calls().callable(self._roster.statuses, posting=len(self._busy))] if waiting else []
+        return (
+            waiting[: self._calls().callable(self._roster.statuses, posting=len(self.unsettled()))] if waiting else []
+        )
 
     def _due(self) -> list[tuple[Candidate, ...]]:
         if self._roster.closing or self._clock.monotonic() < self._hold_until:
