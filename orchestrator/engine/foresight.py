@@ -1,4 +1,4 @@
-"""Looks ahead for one batch: how many call slots will be free by the time a bot started now can be submitted.
+"""Looks ahead for one batch: how many call slots will be free by the time a bot started now is ready.
 
 It learns from this batch alone, as it runs: how long starts take to become ready, how long calls and evaluations last.
 A batch taken up again after a crash learns from its rows. Until something was learnt nothing is foreseen, and a session
@@ -47,7 +47,7 @@ class Foresight:
         return self._roster.plan.timing.poll_interval / LOOKS
 
     def freed(self, rule: SlotRule) -> Forecast:
-        """How many of the call slots taken now will be free when a bot that is started now can be submitted."""
+        """How many of the call slots taken now will be free when a bot that is started now is ready."""
         moved = tuple(self._roster.statuses[status] for status in ON_CALL)
         if moved != self._looked or self._clock.monotonic() >= self._look_again:
             self._looked, self._look_again = moved, self._clock.monotonic() + self.look_every
@@ -79,7 +79,7 @@ class Foresight:
         self._follow(*WITH_CEKURA)
         for run_id, learnt in list(self._followed.items()):
             run = self._roster.runs[run_id]
-            self._note(run, learnt, self._leads, RunStatus.STARTING, RunStatus.SUBMITTED)
+            self._note(run, learnt, self._leads, RunStatus.STARTING, RunStatus.READY)
             self._note(run, learnt, self._calls, RunStatus.IN_CALL, RunStatus.CALL_ENDED)
             self._note(run, learnt, self._evaluations, RunStatus.CALL_ENDED, RunStatus.JUDGED)
             if run.status not in WITH_CEKURA:

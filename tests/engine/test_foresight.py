@@ -120,14 +120,16 @@ def a_run(index, clock, **ages):
 
 async def test_what_an_earlier_process_saw_is_learnt_from_its_rows():
     clock = HandClock()
-    judged = [a_run(n, clock, starting=100, submitted=93, in_call=91, call_ended=31, judged=21) for n in range(20)]
+    judged = [
+        a_run(n, clock, starting=100, ready=93, submitted=92, in_call=91, call_ended=31, judged=21) for n in range(20)
+    ]
     soon, late = a_run(30, clock, submitted=56, in_call=55), a_run(31, clock, submitted=11, in_call=10)
     foresight = Foresight(roster=a_roster(clock, *judged, soon, late), clock=clock)
     assert foresight.freed(SlotRule.CALL_ENDED).mean == pytest.approx(0.8)  # of 20 seen to end and 5 doubted
     assert foresight.freed(SlotRule.CALL_ENDED) is foresight.freed(SlotRule.CALL_ENDED)
 
 
-async def test_nothing_is_foreseen_before_a_start_became_a_submission():
+async def test_nothing_is_foreseen_before_a_bot_was_ready():
     clock = HandClock()
     foresight = Foresight(roster=a_roster(clock, a_run(1, clock, starting=5)), clock=clock)
     assert foresight.freed(SlotRule.JUDGED) == Forecast()

@@ -10,9 +10,11 @@ from orchestrator.domain.run import SubmissionAccepted, SubmissionFailed
 from orchestrator.engine.roster import Roster
 from orchestrator.sandbox import Sandbox, SandboxSettings
 
+TWO_RUNS = "[{scenario: 101, repeat: 2}]"
+
 
 @pytest.mark.parametrize(("fault", "outcome"), [((), "passed"), (("submit.detail=1",), "inconclusive")])
-async def test_a_submission_settled_just_before_the_end_of_the_process_reaches_its_run(
+async def test_a_submission_settled_just_before_the_end_of_the_process_reaches_its_run_and_the_next_is_called_too(
     bench, monkeypatch, fault, outcome
 ):
     reached = asyncio.Event()
@@ -29,7 +31,7 @@ async def test_a_submission_settled_just_before_the_end_of_the_process_reaches_i
         with monkeypatch.context() as patched:
             patched.setattr(Roster, "apply", stuck)
             async with bench.worker(box) as worker:
-                batch_id = await bench.start(worker, bench.plan(scenarios="[{scenario: 101}]"))
+                batch_id = await bench.start(worker, bench.plan(scenarios=TWO_RUNS, calls=1))
                 running = asyncio.create_task(run_batch(worker, batch_id))
                 await reached.wait()
             running.cancel()
@@ -39,7 +41,7 @@ async def test_a_submission_settled_just_before_the_end_of_the_process_reaches_i
                 await run_batch(worker, batch_id)
             view = await view_batch(worker.store, batch_id)
         world = box.world()
-    assert [str(run.outcome) for run in view.runs] == [outcome]
+    assert [str(run.outcome) for run in view.runs] == [outcome, "passed"]
     assert world["sessions"]["alive"] == world["rooms"]["alive"] == []
     assert world["submitted_twice"] == world["cut_short"] == []
 
