@@ -60,9 +60,9 @@ image-check: install ## install every package afresh, as the Dockerfile does (as
 requirements: install ## compile the pinned, hashed requirements again
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --extra dev --extra build pyproject.toml --output-file requirements-dev.txt
+		--no-annotate --extra dev --extra build --extra traces pyproject.toml --output-file requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --extra build --constraint requirements-dev.txt pyproject.toml --output-file requirements.txt
+		--no-annotate --extra build --extra traces --constraint requirements-dev.txt pyproject.toml --output-file requirements.txt
 
 clean: ## remove what was built, and the local state of demos
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -66,7 +66,6 @@ async def run(environ: dict[str, str], asked: BatchSettings) -> dict[str, Any]:
         load_settings(environ), command="bench", environ={}, listener=_nobody, speed=asked.speed
     ) as worker:
         batch = await create_batch(worker, loaded, speed=asked.speed)
-        await worker.durable.launch()
         began, cpu = time.time(), time.process_time()
         await run_batch(worker, batch.batch_id)
         ended, cpu = time.time(), time.process_time() - cpu

@@ -113,7 +113,6 @@ def loaded_plan(runs: int) -> Any:
 async def drive(environ: dict[str, str], runs: int) -> dict[str, Any]:
     """One batch in this process, everything imported before the clock starts."""
     import aiohttp
-    import dbos
 
     from orchestrator.app import graph
     from orchestrator.app.batches import create_batch, run_batch, view_batch
@@ -122,7 +121,7 @@ async def drive(environ: dict[str, str], runs: int) -> dict[str, Any]:
     imported = {
         "cpu": time.process_time(),
         "megabytes": peak_megabytes(),
-        "late": [one.__name__ for one in (aiohttp, dbos)],
+        "late": [aiohttp.__name__],
     }
     lifted = partial(_hurried, graph.open_remotes)
     graph.open_remotes = lifted
@@ -130,7 +129,6 @@ async def drive(environ: dict[str, str], runs: int) -> dict[str, Any]:
     loaded, ledger = loaded_plan(runs), Ledger(runs)
     async with graph.open_worker(load_settings(environ), command="bench", environ={}, listener=ledger.hear) as worker:
         batch = await create_batch(worker, loaded)
-        await worker.durable.launch()
         probing = asyncio.create_task(ledger.probe())
         await run_batch(worker, batch.batch_id)
         ledger.turn("after")

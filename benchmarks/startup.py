@@ -19,8 +19,7 @@ REPETITIONS: Final = 7
 SPEED: Final = 50.0
 COMMANDS: Final = {
     "`orchestrator --help`": ["-m", "orchestrator.cli.main", "--help"],
-    "import of all that `run` needs but DBOS": ["-c", "import orchestrator.app.graph"],
-    "import of DBOS": ["-c", "import dbos"],
+    "import of all that `run` needs": ["-c", "import orchestrator.app.graph"],
     "Python alone": ["-c", "pass"],
 }
 

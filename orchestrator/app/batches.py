@@ -70,9 +70,9 @@ async def create_batch(worker: Worker, loaded: LoadedPlan, *, speed: float = 1.0
 async def run_batch(worker: Worker, batch_id: str) -> None:
     """Drive a batch to its end, and every other batch that is open beside it (left over, and cancelled)."""
     others = [other.batch_id for other in await open_batches(worker.store) if other.batch_id != batch_id]
-    beside = [asyncio.create_task(worker.durable.run(one), name=f"beside {one}") for one in others]
+    beside = [asyncio.create_task(worker.dispatcher.run(one), name=f"beside {one}") for one in others]
     try:
-        await worker.durable.run(batch_id)
+        await worker.dispatcher.run(batch_id)
         await asyncio.gather(*beside, return_exceptions=True)
     finally:
         for task in beside:

@@ -133,8 +133,7 @@ class Collection:
 async def collect(worker: Worker) -> None:
     """Cancel every open batch and drive it to closed; returns when no session of a row is left to tear down."""
     left = await cancel_leftovers(worker, reason=COLLECTED)
-    await worker.durable.launch()
-    await asyncio.gather(*(worker.durable.run(view.batch.batch_id) for view in left))
+    await asyncio.gather(*(worker.dispatcher.run(view.batch.batch_id) for view in left))
     while (await find_leftovers(worker.store)).sessions:
         await worker.clock.sleep(LOOK_EVERY)
 

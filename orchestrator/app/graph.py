@@ -19,8 +19,9 @@ from orchestrator.clients.pipecat_cloud import KeyPaces, PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.domain.plan import AgentKind
+from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.driver import Driver
-from orchestrator.engine.durable import Durable
+from orchestrator.engine.garbage import calm_collector
 from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import AgentClient, Remotes
 from orchestrator.engine.roster import Listener
@@ -37,7 +38,7 @@ class Worker:
     store: Store
     remotes: Remotes
     driver: Driver
-    durable: Durable
+    dispatcher: Dispatcher
     clock: Clock
 
 
@@ -106,9 +107,10 @@ async def open_worker(
             hurried=driver.hurried,
         )
         closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
-        durable = Durable(state=store.path, drive=driver.drive)
-        closings.push_async_callback(durable.close)
-        yield Worker(store=store, remotes=remotes, driver=driver, durable=durable, clock=clock)
+        dispatcher = Dispatcher(drive=driver.drive)
+        closings.push_async_callback(dispatcher.close)
+        closings.enter_context(calm_collector())
+        yield Worker(store=store, remotes=remotes, driver=driver, dispatcher=dispatcher, clock=clock)
 
 
 async def _end(reaping: asyncio.Task[None]) -> None:

@@ -141,15 +141,10 @@ async def _drive_to_end(
     worker: Worker, batch_id: str, teller: Teller, interruption: Interruption, stopping: Stopping
 ) -> BatchView | None:
     """Drive a batch until it is closed; a view of it as it stands where there was no time for that."""
-
-    async def drive_batch() -> None:
-        await worker.durable.launch()
-        await run_batch(worker, batch_id)
-
     look = partial(live_view, worker, batch_id)
     try:
         async with interruption.answering(*stopping.answers), teller.following(look):
-            return await stopping.follow(asyncio.create_task(drive_batch(), name=f"drive {batch_id}"))
+            return await stopping.follow(asyncio.create_task(run_batch(worker, batch_id), name=f"drive {batch_id}"))
     except OrchestratorError as error:
         raise Underway(error, batch_id=batch_id) from error
 

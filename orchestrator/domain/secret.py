@@ -46,7 +46,7 @@ class Secret:
         return self
 
     def __reduce__(self) -> NoReturn:
-        # A pickle would hold the plain value, and the durable engine keeps pickles in the state file.
+        # A pickle would hold the plain value.
         raise TypeError(f"a {type(self).__name__} is not to be stored: reveal() it on the line that needs it")
 
 

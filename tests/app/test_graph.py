@@ -4,13 +4,13 @@ import pytest
 from loguru import logger
 
 from orchestrator.app.graph import open_worker
-from orchestrator.engine.durable import Durable
+from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import Remotes
 from orchestrator.settings import load_settings
 from orchestrator.store.database import Store, open_store
 
-CLOSING = {Durable: "close", Remotes: "aclose", Store: "close"}
+CLOSING = {Dispatcher: "close", Remotes: "aclose", Store: "close"}
 
 
 class Broken(Exception):
@@ -52,10 +52,10 @@ async def break_async(self):
 async def test_everything_is_closed_in_reverse(worker, closed):
     async with worker:
         assert closed == []
-    assert closed == ["Durable", "Remotes", "Store"]
+    assert closed == ["Dispatcher", "Remotes", "Store"]
 
 
-@pytest.mark.parametrize("kind", [Durable, Remotes])
+@pytest.mark.parametrize("kind", [Dispatcher, Remotes])
 async def test_the_lock_is_given_back_and_the_rest_closed_where_one_closing_fails(
     worker, url, closed, monkeypatch, kind
 ):
@@ -63,7 +63,7 @@ async def test_the_lock_is_given_back_and_the_rest_closed_where_one_closing_fail
     with pytest.raises(Broken):
         async with worker:
             pass
-    assert {"Durable", "Remotes", "Store"} - {kind.__name__} == set(closed)
+    assert {"Dispatcher", "Remotes", "Store"} - {kind.__name__} == set(closed)
     open_store(url, driving="next").close()
 
 
@@ -74,7 +74,7 @@ async def test_a_reaper_that_ended_early_is_reported_and_keeps_nothing_open(work
     async with worker as opened:
         await opened.clock.sleep(0)
     logger.remove(sink)
-    assert closed == ["Durable", "Remotes", "Store"]
+    assert closed == ["Dispatcher", "Remotes", "Store"]
     assert ["Broken" in report["extra"]["error"] for report in reports] == [True]
     open_store(url, driving="next").close()
 
@@ -83,5 +83,5 @@ async def test_a_body_that_fails_is_what_the_caller_hears(worker, url, closed):
     with pytest.raises(Broken):
         async with worker:
             raise Broken
-    assert closed == ["Durable", "Remotes", "Store"]
+    assert closed == ["Dispatcher", "Remotes", "Store"]
     open_store(url, driving="next").close()

@@ -14,7 +14,6 @@ DOORS = {
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
     "sqlite3": ("store/",),
-    "dbos": ("engine/durable.py",),
     "pipecat": ("plans/rooms.py",),
     "yaml": ("plans/source.py",),
     "pydantic": ("plans/", "settings.py"),
@@ -30,7 +29,7 @@ DOORS = {
     "pipecatcloud": (),
 }
 # Slow to import: only inside the function that needs them, so that `--help` answers at once.
-LATE = {"dbos", "pipecat", "alembic"}
+LATE = {"pipecat", "alembic"}
 
 
 def test_the_contracts_between_floors_hold(root):

@@ -13,7 +13,7 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "manager", "managers", "commo
 SUPERVISED = {
     "engine/driver.py": "the supervisor of a batch: a defect of ours must not leave sessions behind",
     "engine/reaper.py": "the supervisor of teardown: a defect in one round must not stop all others",
-    "engine/durable.py": "whatever ended a workflow, its library's own writes included: the rows say what is left",
+    "engine/dispatcher.py": "the supervisor of all driving: whatever ended it, the rows say what is left",
     "store/writer.py": "a unit's own failure belongs to its caller; the other units of its commit go on",
     "cli/edge.py": "the edge of the process: a defect, too, ends with a sentence and an exit code",
 }

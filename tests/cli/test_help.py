@@ -12,7 +12,6 @@ HEAVY = {
     "aiohttp",
     "alembic",
     "daily",
-    "dbos",
     "httpx",
     "loguru",
     "orchestrator.app",

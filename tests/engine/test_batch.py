@@ -309,7 +309,6 @@ async def test_a_batch_is_taken_up_where_a_stopped_process_left_it(bench, at):
             await reached.wait()
         running.cancel()
         async with bench.worker(box) as worker:
-            await worker.durable.launch()
             await run_batch(worker, batch_id)
             view = await view_batch(worker.store, batch_id)
         world = box.world()
@@ -330,7 +329,6 @@ async def test_what_a_dead_process_left_is_found_said_and_torn_down(bench):
         running.cancel()
         async with bench.worker(box) as worker:
             found = await cancel_leftovers(worker)
-            await worker.durable.launch()
             await run_batch(worker, batch_id)
         world = box.world()
     assert [view.batch.batch_id for view in found] == [batch_id]

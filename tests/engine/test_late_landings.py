@@ -26,7 +26,7 @@ AT_ONCE = f"timing: {{lookup: 40, gather: 60}}\n{PATIENT}"  # both are ready bef
 
 
 async def driven(bench, *faults, runner=False, environ=None, beside=None, sandbox=None, **plan):
-    """One batch driven without the durable engine; `beside(box, worker, batch_id)` goes on while it is."""
+    """One batch driven without a dispatcher; `beside(box, worker, batch_id)` goes on while it is."""
     settings = SandboxSettings(**{"speed": SPEED, "faults": faults, "call_seconds": (40.0, 50.0), **(sandbox or {})})
     plan = {"more": f"timing: {{lookup: 60}}\n{PATIENT}", **plan}
     async with Sandbox(settings) as box, bench.worker(box, **(environ or {})) as worker:

@@ -36,7 +36,6 @@ async def test_a_submission_settled_just_before_the_end_of_the_process_reaches_i
                 await reached.wait()
             running.cancel()
         async with bench.worker(box) as worker:
-            await worker.durable.launch()
             async with asyncio.timeout(30):
                 await run_batch(worker, batch_id)
             view = await view_batch(worker.store, batch_id)

@@ -51,7 +51,6 @@ async def test_another_accounts_404_confirms_nothing(bench):
         running.cancel()
         async with bench.worker(elsewhere) as worker:
             await cancel_leftovers(worker)
-            await worker.durable.launch()
             collecting = asyncio.create_task(run_batch(worker, batch_id))
             await asyncio.wait([collecting], timeout=5)
             view = await view_batch(worker.store, batch_id)

@@ -76,7 +76,6 @@ class Bench:
     async def start(self, worker: Worker, text: str) -> str:
         loaded = plan_from_text(text, name="test")
         batch = await create_batch(worker, loaded, speed=SPEED)
-        await worker.durable.launch()
         return batch.batch_id
 
     async def run(

@@ -1,6 +1,6 @@
 """One run whose start or submit answer is lost: the cells of that matrix, and how each is played.
 
-A cell's worker launches no durable engine (there is one per process), so many cells are played side by side.
+Many cells are played side by side in one process.
 """
 
 import asyncio

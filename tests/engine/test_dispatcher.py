@@ -1,0 +1,54 @@
+"""One task drives a batch at a time, and a defect on the way does not leave it lying."""
+
+import asyncio
+
+from orchestrator.engine.dispatcher import Dispatcher
+
+
+async def test_a_batch_that_is_asked_for_twice_is_driven_once_and_both_hear_of_its_end():
+    driven, begun, go_on = [], asyncio.Event(), asyncio.Event()
+
+    async def drive(batch_id):
+        driven.append(batch_id)
+        begun.set()
+        await go_on.wait()
+
+    dispatcher = Dispatcher(drive=drive)
+    first = asyncio.create_task(dispatcher.run("one"))
+    await begun.wait()
+    second = asyncio.create_task(dispatcher.run("one"))
+    done, _ = await asyncio.wait({second}, timeout=0.05)
+    assert not done
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert driven == ["one"]
+
+
+async def test_a_batch_whose_driving_met_a_defect_is_taken_up_again():
+    calls = []
+
+    async def drive(batch_id):
+        calls.append(batch_id)
+        if len(calls) == 1:
+            raise ExceptionGroup("", [RuntimeError("once")])
+
+    await Dispatcher(drive=drive).run("one")
+    assert calls == ["one", "one"]
+
+
+async def test_closing_stops_the_driving_whoever_waits_for_it():
+    begun, ended = asyncio.Event(), []
+
+    async def drive(batch_id):
+        begun.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append(batch_id)
+
+    dispatcher = Dispatcher(drive=drive)
+    waiting = asyncio.create_task(dispatcher.run("one"))
+    await begun.wait()
+    await dispatcher.close()
+    assert ended == ["one"]
+    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
