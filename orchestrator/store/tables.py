@@ -1,4 +1,4 @@
-"""The tables, and the two column types that keep times in UTC and JSON readable."""
+"""The tables, and the column type that keeps times in UTC."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
+    DateTime,
     Dialect,
     Float,
     ForeignKey,
@@ -22,27 +24,41 @@ from sqlalchemy import (
     false,
     text,
 )
+from sqlalchemy.types import TypeEngine
 
 MAY_HOLD: Final = "session_end <> 'confirmed'"  # of sessions: what no longer counts against any budget is left out
+IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware datetime as fixed-width ISO text in UTC, so that text order is time order; naive values are refused."""
+    """An aware datetime in UTC; naive values are refused.
+
+    PostgreSQL has a type for it. SQLite has none: there it is ISO text of fixed width, whose order is that of time.
+    """
 
     impl = String(32)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """What the database keeps."""
+        kept: TypeEngine[Any] = DateTime(timezone=True) if dialect.name == "postgresql" else String(32)
+        return dialect.type_descriptor(kept)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """To the database."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a naive datetime has no place in the store")
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.isoformat(timespec="microseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """From the database."""
-        return None if value is None else datetime.fromisoformat(value)
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        moment: datetime | None = value
+        return None if moment is None else moment.astimezone(UTC)
 
 
 metadata: Final = MetaData()
@@ -63,7 +79,15 @@ batches: Final = Table(
     Column("refusal", Text, nullable=False),
     Column("outcome", String(16)),
     Column("closed_at", UtcTime),
+    Column("owner", String(64)),  # the worker that drives it; None while it waits for one
+    Column("origin", String(16), nullable=False, server_default="command"),
+    Column("client_key", String(128)),  # whoever asks twice with one key gets one batch
+    Column("schedule", String(80)),
+    Column("poked_at", UtcTime),  # somebody heard that Cekura has news of it: the next poll may come at once
     Index("batches_by_creation", "created_at"),
+    Index("batch_of_one_client_key", "client_key", unique=True),
+    Index("batches_by_status", "status", "created_at"),
+    Index("batches_of_a_schedule", "schedule", "created_at"),
 )
 
 runs: Final = Table(
@@ -72,7 +96,7 @@ runs: Final = Table(
     Column("run_id", String(64), primary_key=True),
     Column("batch_id", String(64), ForeignKey("batches.batch_id"), nullable=False),
     Column("index", Integer, nullable=False),
-    Column("scenario_id", Integer, nullable=False),
+    Column("scenario_id", BigInteger, nullable=False),
     Column("scenario_position", Integer, nullable=False),
     Column("status", String(16), nullable=False),
     Column("outcome", String(16)),
@@ -80,10 +104,12 @@ runs: Final = Table(
     Column("attempt", Integer, nullable=False),
     Column("retries_used", Integer, nullable=False),
     Column("nonce", String(36)),
-    Column("cekura_run_id", Integer),
-    Column("cekura_result_id", Integer),
+    Column("cekura_run_id", BigInteger),
+    Column("cekura_result_id", BigInteger),
     Column("timeline", JSON, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="0"),  # grows with each change of any run of the batch
     Index("runs_of_a_batch", "batch_id", "index"),
+    Index("runs_by_revision", "batch_id", "revision"),
 )
 
 submissions: Final = Table(
@@ -93,14 +119,18 @@ submissions: Final = Table(
     Column("batch_id", String(64), ForeignKey("batches.batch_id"), nullable=False),
     Column("status", String(16), nullable=False),
     Column("intended_at", UtcTime, nullable=False),
-    Column("cekura_agent_id", Integer),
+    Column("cekura_agent_id", BigInteger),
     Column("scenario_ids", JSON, nullable=False),
     Column("sent_at", UtcTime),
-    Column("cekura_result_id", Integer),
+    Column("cekura_result_id", BigInteger),
     Column("note", Text, nullable=False),
     Index("submissions_of_a_batch", "batch_id"),
     Index(
-        "result_of_one_submission", "cekura_result_id", unique=True, sqlite_where=text("cekura_result_id IS NOT NULL")
+        "result_of_one_submission",
+        "cekura_result_id",
+        unique=True,
+        sqlite_where=text("cekura_result_id IS NOT NULL"),
+        postgresql_where=text("cekura_result_id IS NOT NULL"),
     ),
 )
 
@@ -108,8 +138,8 @@ sessions: Final = Table(
     "sessions",
     metadata,
     Column("nonce", String(36), primary_key=True),
-    Column("batch_id", String(64), ForeignKey("batches.batch_id"), nullable=False),
-    Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
+    Column("batch_id", String(64), ForeignKey("batches.batch_id")),  # None while it waits in a pool
+    Column("run_id", String(64), ForeignKey("runs.run_id")),
     Column("attempt", Integer, nullable=False),
     Column("agent_kind", String(32), nullable=False),
     Column("agent_address", Text, nullable=False),
@@ -127,7 +157,7 @@ sessions: Final = Table(
     Column("evidence", String(16)),
     Column("seen_in_room_at", UtcTime),
     Column("submission_id", String(36), ForeignKey("submissions.submission_id")),
-    Column("cekura_run_id", Integer),
+    Column("cekura_run_id", BigInteger),
     Column("condemned_at", UtcTime),
     Column("condemned_for", Text, nullable=False),
     Column("teardown_from", UtcTime),
@@ -142,15 +172,102 @@ sessions: Final = Table(
     Column("room_seen_by", String(16)),  # the Daily key that was shown the room: only its 404 means that it is gone
     Column("settled", Boolean, nullable=False),  # both ends confirmed or bounded: nothing left to do
     Column("note", Text, nullable=False),
+    Column("pool", String(80)),  # the pool that started it, also after a run took it
+    Column("fit_until", UtcTime),  # in a pool: how long it may still be given to a run
+    Column("checked_at", UtcTime),  # in a pool: when it was last seen alive
     Index("sessions_of_a_batch", "batch_id"),
     Index("sessions_to_tear_down", "settled", "teardown_from"),
     Index("sessions_by_room", "room_url"),
-    Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD)),
+    Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
+    Index("sessions_that_wait", "pool", sqlite_where=text(IN_POOL), postgresql_where=text(IN_POOL)),
     Index(
         "session_of_one_row",
         "agent_address",
         "session_id",
         unique=True,
         sqlite_where=text("session_id IS NOT NULL"),
+        postgresql_where=text("session_id IS NOT NULL"),
     ),
+)
+
+workers: Final = Table(
+    "workers",
+    metadata,
+    Column("worker_id", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("lease_until", UtcTime, nullable=False),  # by the database's clock
+    Column("gone_at", UtcTime),  # it left in good order
+    Column("fenced_at", UtcTime),  # its lease ran out, and another worker took what it held
+    Column("fenced_by", String(64)),
+    Index("workers_by_lease", "lease_until"),
+)
+
+schedules: Final = Table(
+    "schedules",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("document", JSON, nullable=False),
+    Column("source", String(16), nullable=False),  # config or api: whoever made it may change it
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("considered_until", UtcTime, nullable=False),  # every occurrence up to here was decided
+    Column("paused_at", UtcTime),
+    Column("paused_by", String(128)),
+    Column("removed_at", UtcTime),
+)
+
+fires: Final = Table(
+    "fires",
+    metadata,
+    Column("fire_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("schedule", String(80), ForeignKey("schedules.name"), nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decided_at", UtcTime, nullable=False),
+    Column("batch_id", String(64), ForeignKey("batches.batch_id")),
+    Column("manual", Boolean, nullable=False, server_default=false()),
+    Index("fire_of_one_moment", "schedule", "due_at", unique=True),
+)
+
+pools: Final = Table(
+    "pools",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("document", JSON, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("owner", String(64)),  # the worker that keeps it filled
+    Column("paused_at", UtcTime),
+    Column("paused_by", String(128)),
+    Column("removed_at", UtcTime),
+)
+
+access_tokens: Final = Table(
+    "access_tokens",
+    metadata,
+    Column("token_id", String(16), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the token, which nobody keeps
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    Column("last_used_at", UtcTime),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("entry_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(128), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("audit_of_a_target", "target"),
 )

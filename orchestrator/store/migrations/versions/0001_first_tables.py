@@ -10,7 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-TIME = sa.String(32)
+TIME = sa.String(32).with_variant(sa.DateTime(timezone=True), "postgresql")
+ID = sa.BigInteger
 
 
 def upgrade() -> None:
@@ -35,7 +36,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(64), primary_key=True),
         sa.Column("batch_id", sa.String(64), sa.ForeignKey("batches.batch_id"), nullable=False),
         sa.Column("index", sa.Integer, nullable=False),
-        sa.Column("scenario_id", sa.Integer, nullable=False),
+        sa.Column("scenario_id", ID, nullable=False),
         sa.Column("scenario_position", sa.Integer, nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("outcome", sa.String(16)),
@@ -43,8 +44,8 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("retries_used", sa.Integer, nullable=False),
         sa.Column("nonce", sa.String(36)),
-        sa.Column("cekura_run_id", sa.Integer),
-        sa.Column("cekura_result_id", sa.Integer),
+        sa.Column("cekura_run_id", ID),
+        sa.Column("cekura_result_id", ID),
         sa.Column("timeline", sa.JSON, nullable=False),
     )
     op.create_index("runs_of_a_batch", "runs", ["batch_id", "index"])
@@ -54,10 +55,10 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.String(64), sa.ForeignKey("batches.batch_id"), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("intended_at", TIME, nullable=False),
-        sa.Column("cekura_agent_id", sa.Integer),
+        sa.Column("cekura_agent_id", ID),
         sa.Column("scenario_ids", sa.JSON, nullable=False),
         sa.Column("sent_at", TIME),
-        sa.Column("cekura_result_id", sa.Integer),
+        sa.Column("cekura_result_id", ID),
         sa.Column("note", sa.Text, nullable=False),
     )
     op.create_index("submissions_of_a_batch", "submissions", ["batch_id"])
@@ -67,6 +68,7 @@ def upgrade() -> None:
         ["cekura_result_id"],
         unique=True,
         sqlite_where=sa.text("cekura_result_id IS NOT NULL"),
+        postgresql_where=sa.text("cekura_result_id IS NOT NULL"),
     )
     op.create_table(
         "sessions",
@@ -90,7 +92,7 @@ def upgrade() -> None:
         sa.Column("evidence", sa.String(16)),
         sa.Column("seen_in_room_at", TIME),
         sa.Column("submission_id", sa.String(36), sa.ForeignKey("submissions.submission_id")),
-        sa.Column("cekura_run_id", sa.Integer),
+        sa.Column("cekura_run_id", ID),
         sa.Column("condemned_at", TIME),
         sa.Column("condemned_for", sa.Text, nullable=False),
         sa.Column("teardown_from", TIME),
@@ -114,4 +116,5 @@ def upgrade() -> None:
         ["agent_address", "session_id"],
         unique=True,
         sqlite_where=sa.text("session_id IS NOT NULL"),
+        postgresql_where=sa.text("session_id IS NOT NULL"),
     )

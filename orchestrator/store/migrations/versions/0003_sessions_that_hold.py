@@ -17,4 +17,5 @@ def upgrade() -> None:
         "sessions",
         ["batch_id", "ends_at"],
         sqlite_where=sa.text("session_end <> 'confirmed'"),
+        postgresql_where=sa.text("session_end <> 'confirmed'"),
     )
