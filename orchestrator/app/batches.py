@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -14,10 +12,10 @@ from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, BatchStatus, ExitCode, Totals, count, exit_code
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import Plan
-from orchestrator.domain.run import Run, RunStatus
+from orchestrator.domain.run import Run
 from orchestrator.domain.session import Session
 from orchestrator.domain.submission import Submission
-from orchestrator.plans import LoadedPlan, PlannedRun, expand, plan_from_document
+from orchestrator.plans import LoadedPlan, new_batch, plan_from_document
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
@@ -52,17 +50,7 @@ class BatchView:
 
 async def create_batch(worker: Worker, loaded: LoadedPlan, *, speed: float = 1.0) -> Batch:
     """Commit a batch and all its runs; nothing is started yet."""
-    now = worker.clock.now()
-    batch = Batch(
-        batch_id=_new_batch_id(now),
-        name=loaded.plan.name,
-        status=BatchStatus.OPEN,
-        created_at=now,
-        document=loaded.document,
-        digest=loaded.plan.digest,
-        speed=speed,
-    )
-    planned = [_planned(batch.batch_id, one, now) for one in expand(loaded.plan)]
+    batch, planned = new_batch(loaded, now=worker.clock.now(), speed=speed)
     await worker.store.write(partial(batch_rows.record_batch, batch=batch, planned=planned))
     return batch
 
@@ -140,19 +128,4 @@ def live_view(worker: Worker, batch_id: str) -> BatchView | None:
         plan=roster.plan,
         runs=tuple(sorted(roster.runs.values(), key=lambda run: run.index)),
         sessions=tuple((roster.sessions | roster.unrecorded).values()),
-    )
-
-
-def _new_batch_id(now: datetime) -> str:
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def _planned(batch_id: str, planned: PlannedRun, now: datetime) -> Run:
-    return Run(
-        run_id=f"{batch_id}-{planned.index:03d}",
-        batch_id=batch_id,
-        index=planned.index,
-        scenario_id=planned.scenario.scenario_id,
-        scenario_position=planned.scenario_position,
-        timeline={RunStatus.PLANNED.value: now},
     )

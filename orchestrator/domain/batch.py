@@ -21,6 +21,14 @@ class BatchStatus(StrEnum):
     CLOSED = "closed"
 
 
+class Origin(StrEnum):
+    """Who asked for a batch."""
+
+    COMMAND = "command"
+    API = "api"
+    SCHEDULE = "schedule"
+
+
 class ExitCode(IntEnum):
     """What the process returns, in the order in which one overrides another (`precedence`)."""
 
@@ -38,7 +46,9 @@ class Batch:
     """One batch; `document` is the validated plan it executes, `speed` divides the plan's durations (sandbox only).
 
     `cancel_drains`: it is cancelled, but calls under way may finish. `refusal` is why the batch ended before it cost
-    anything (a key or a request refused by the first start).
+    anything (a key or a request refused by the first start). `owner` is the worker that drives it, None while it waits
+    for one. `client_key`: whoever asks twice with one key gets one batch. `poked_at`: when somebody last heard that
+    Cekura has news of it.
     """
 
     batch_id: str
@@ -54,6 +64,11 @@ class Batch:
     refusal: str = ""
     outcome: Outcome | None = None
     closed_at: datetime | None = None
+    owner: str | None = None
+    origin: Origin = Origin.COMMAND
+    client_key: str | None = None
+    schedule: str | None = None
+    poked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

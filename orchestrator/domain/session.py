@@ -49,7 +49,10 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One attempt of one run. `ends_by`/`ends_at`: what ends the session by itself, and when.
+    """One attempt of one run, or a warm session of a pool. `ends_by`/`ends_at`: what ends it by itself, and when.
+
+    `batch_id` and `run_id` are empty while it belongs to no run. `pool` names the pool that started it, also after a
+    run took it; until `fit_until` it may be given to one, and `checked_at` is when it was last seen alive.
 
     `condemned_at` is set once and for all; teardown may begin at `teardown_from`. `room_seen_by` is the fingerprint of
     the Daily key that was shown the room while it lived: only that key's 404 means that it is gone.
@@ -83,6 +86,9 @@ class Session:
     room_end: End = End()
     room_seen_by: str | None = None
     note: str = ""
+    pool: str | None = None
+    fit_until: datetime | None = None
+    checked_at: datetime | None = None
 
     @property
     def exists(self) -> bool:

@@ -3,6 +3,7 @@
     load_plan            a file, overrides and the environment -> LoadedPlan, or InvalidPlan with every problem
     plan_document        a plan as JSON, to keep; plan_from_document reads it back on resume
     render_run           one run's start body and data message
+    new_batch            a batch and its runs, ready to be committed
     expand, estimate     the runs in order; time and money
     room_seconds         how long each room must live
     json_schema          the published schema
@@ -16,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from orchestrator.plans.creation import new_batch
     from orchestrator.plans.document import plan_document, plan_from_document
     from orchestrator.plans.estimation import Estimate, PlannedRun, estimate, expand
     from orchestrator.plans.loading import LoadedPlan, load_plan, plan_from_text
@@ -33,6 +35,7 @@ __all__ = [
     "expand",
     "json_schema",
     "load_plan",
+    "new_batch",
     "plan_document",
     "plan_from_document",
     "plan_from_text",
@@ -50,6 +53,7 @@ _HOMES: Final = {
     "expand": "estimation",
     "json_schema": "schema",
     "load_plan": "loading",
+    "new_batch": "creation",
     "plan_document": "document",
     "plan_from_document": "document",
     "plan_from_text": "loading",

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
 
-from orchestrator.domain.batch import Batch, BatchStatus
+from orchestrator.domain.batch import Batch, BatchStatus, Origin
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.run import Run
 from orchestrator.domain.verdict import Outcome
@@ -29,6 +29,10 @@ def record_batch(connection: Connection, batch: Batch, planned: Sequence[Run]) -
             speed=batch.speed,
             cancel_reason="",
             refusal="",
+            owner=batch.owner,
+            origin=batch.origin.value,
+            client_key=batch.client_key,
+            schedule=batch.schedule,
         )
     )
     runs.record_planned(connection, planned)
@@ -106,4 +110,9 @@ def _batch(row: Row[Any]) -> Batch:
         refusal=row.refusal,
         outcome=Outcome(row.outcome) if row.outcome else None,
         closed_at=row.closed_at,
+        owner=row.owner,
+        origin=Origin(row.origin),
+        client_key=row.client_key,
+        schedule=row.schedule,
+        poked_at=row.poked_at,
     )

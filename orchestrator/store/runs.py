@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.run import Run, RunStatus
@@ -25,6 +25,13 @@ _MOVING: Final = (
     "cekura_result_id",
     "timeline",
 )
+# Each change of a run takes the next number of its batch: whoever knows one can ask for all that came after it.
+_others = runs.alias("others")
+_NEXT_REVISION: Final = (
+    select(func.coalesce(func.max(_others.c.revision), 0) + 1)
+    .where(_others.c.batch_id == bindparam("of_batch"))
+    .scalar_subquery()
+)
 _RUN: Final = (
     update(runs)
     .where(
@@ -32,7 +39,7 @@ _RUN: Final = (
         runs.c.status == bindparam("believed_status"),
         runs.c.attempt == bindparam("believed_attempt"),
     )
-    .values({name: bindparam(name) for name in _MOVING})
+    .values({name: bindparam(name) for name in _MOVING} | {"revision": _NEXT_REVISION})
 )
 
 
@@ -45,7 +52,7 @@ def record_planned(connection: Connection, planned: Sequence[Run]) -> None:
 def record_run(connection: Connection, run: Run, *, believed: Run) -> bool:
     """Write `run` if the row is still as `believed` (status and attempt); False when somebody was faster."""
     believes = {"believed_status": believed.status.value, "believed_attempt": believed.attempt}
-    swapped = connection.execute(_RUN, {"of_run": run.run_id, **believes, **_moving(run)})
+    swapped = connection.execute(_RUN, {"of_run": run.run_id, "of_batch": run.batch_id, **believes, **_moving(run)})
     return swapped.rowcount == 1
 
 

@@ -137,8 +137,8 @@ def record_intent(connection: Connection, session: Session, *, most: int) -> boo
 def _intended(session: Session) -> dict[str, Any]:
     return {
         "nonce": session.nonce,
-        "batch_id": session.batch_id,
-        "run_id": session.run_id,
+        "batch_id": session.batch_id or None,
+        "run_id": session.run_id or None,
         "attempt": session.attempt,
         "agent_kind": session.agent_kind.value,
         "agent_address": session.agent_address,
@@ -155,6 +155,8 @@ def _intended(session: Session) -> dict[str, Any]:
         "room_end_how": "",
         "settled": False,
         "note": "",
+        "pool": session.pool,
+        "fit_until": session.fit_until,
     }
 
 
@@ -348,8 +350,8 @@ def _changed(connection: Connection, statement: Executable, nonce: str, **values
 def _session(row: Row[Any]) -> Session:
     return Session(
         nonce=row.nonce,
-        batch_id=row.batch_id,
-        run_id=row.run_id,
+        batch_id=row.batch_id or "",
+        run_id=row.run_id or "",
         attempt=row.attempt,
         agent_kind=AgentKind(row.agent_kind),
         agent_address=row.agent_address,
@@ -375,4 +377,7 @@ def _session(row: Row[Any]) -> Session:
         room_end=End(state=Teardown(row.room_end), how=row.room_end_how, at=row.room_end_at),
         room_seen_by=row.room_seen_by,
         note=row.note,
+        pool=row.pool,
+        fit_until=row.fit_until,
+        checked_at=row.checked_at,
     )

@@ -1,0 +1,49 @@
+"""From a checked plan to a new batch with all its runs, before anything is committed or started."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from orchestrator.domain.batch import Batch, BatchStatus, Origin
+from orchestrator.domain.run import Run, RunStatus
+from orchestrator.plans.estimation import PlannedRun, expand
+from orchestrator.plans.loading import LoadedPlan
+
+
+def new_batch(
+    loaded: LoadedPlan,
+    *,
+    now: datetime,
+    speed: float = 1.0,
+    origin: Origin = Origin.COMMAND,
+    owner: str | None = None,
+    client_key: str | None = None,
+    schedule: str | None = None,
+) -> tuple[Batch, tuple[Run, ...]]:
+    """A batch named after `now` (UTC), and its runs in order. `owner` drives it; None: whichever worker is free."""
+    batch = Batch(
+        batch_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        name=loaded.plan.name,
+        status=BatchStatus.OPEN,
+        created_at=now,
+        document=loaded.document,
+        digest=loaded.plan.digest,
+        speed=speed,
+        owner=owner,
+        origin=origin,
+        client_key=client_key,
+        schedule=schedule,
+    )
+    return batch, tuple(_planned(batch.batch_id, one, now) for one in expand(loaded.plan))
+
+
+def _planned(batch_id: str, planned: PlannedRun, now: datetime) -> Run:
+    return Run(
+        run_id=f"{batch_id}-{planned.index:03d}",
+        batch_id=batch_id,
+        index=planned.index,
+        scenario_id=planned.scenario.scenario_id,
+        scenario_position=planned.scenario_position,
+        timeline={RunStatus.PLANNED.value: now},
+    )
