@@ -26,7 +26,8 @@ from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import AgentClient, Remotes
 from orchestrator.engine.roster import Listener
 from orchestrator.settings import Settings
-from orchestrator.store.database import Store, open_store, sqlite_path
+from orchestrator.store.database import Store, is_shared, open_store
+from orchestrator.store.database import place_of as place_of_state
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -60,12 +61,15 @@ def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Rem
 
 
 def place_of(settings: Settings) -> str:
-    """Who makes our marks: ORCHESTRATOR_OWNER, else this machine since its boot, and its state file.
+    """Who makes our marks: ORCHESTRATOR_OWNER, else the shared state, else this machine since its boot, and its file.
 
     Hosts made from one image share their name, and often the path: without the boot, one would end another's sessions.
     """
+    state = place_of_state(settings.database_url)
+    if settings.owner or is_shared(settings.database_url):
+        return settings.owner or state
     boot = BOOT_ID.read_text(encoding="ascii").strip() if BOOT_ID.exists() else ""
-    return settings.owner or f"{socket.gethostname()}:{boot}:{sqlite_path(settings.database_url)}"
+    return f"{socket.gethostname()}:{boot}:{state}"
 
 
 @asynccontextmanager

@@ -17,7 +17,9 @@ from orchestrator.settings import Settings
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
-from orchestrator.store.database import Store, open_store, sqlite_path
+from orchestrator.store import workers as worker_rows
+from orchestrator.store.database import Store, open_store, place_of
+from orchestrator.store.database import state_exists as database_exists
 from orchestrator.store.lock import DrivingLock
 
 
@@ -25,7 +27,7 @@ from orchestrator.store.lock import DrivingLock
 async def open_reader(settings: Settings) -> AsyncIterator[Store]:
     """The state, without the driving lock; NotFound where there is none yet (looking must not create one)."""
     if not state_exists(settings):
-        error = NotFound(f"there is no state at {sqlite_path(settings.database_url)} yet")
+        error = NotFound(f"there is no state at {place_of(settings.database_url)} yet")
         error.next_step = (
             "`orchestrator run PLAN` makes it; ORCHESTRATOR_DATABASE_URL names another place (state lives where the"
             " command was run)."
@@ -81,18 +83,29 @@ async def find_session(store: Store, name: str) -> Session:
 
 def state_exists(settings: Settings) -> bool:
     """Whether anything was ever kept here."""
-    return sqlite_path(settings.database_url).exists()
+    return database_exists(settings.database_url)
 
 
-def check_undriven(store: Store) -> None:
-    """Conflict, naming the holder, where some process holds the driving lock of this state at the moment."""
-    DrivingLock.take(store.path, command="looking whether anybody drives").release()
+async def check_undriven(store: Store) -> None:
+    """Conflict, naming the holder, where some process drives this state: it holds the lock, or a lease.
+
+    Who was killed holds a lease for some seconds more.
+    """
+    if store.path is not None:
+        DrivingLock.take(store.path, command="looking whether anybody drives").release()
+        return
+    living = await store.read(partial(worker_rows.get_living, now=SystemClock().now()))
+    if living:
+        names = ", ".join(f"process {one.pid} on {one.host}" for one in living)
+        conflict = Conflict(f"{store.place} is being driven by {names}")
+        conflict.next_step = "They tear down what is left. `list`, `show` and `cancel` work meanwhile."
+        raise conflict
 
 
-def is_driven(store: Store) -> bool:
+async def is_driven(store: Store) -> bool:
     """Whether some process drives this state at the moment."""
     try:
-        check_undriven(store)
+        await check_undriven(store)
     except Conflict:
         return True
     return False

@@ -60,8 +60,8 @@ async def _leftovers(settings: Settings, *, dry_run: bool) -> tuple[Leftovers, b
         return Leftovers(batches=(), sessions=()), False
     async with open_reader(settings) as store:
         if not dry_run:
-            check_undriven(store)
-        return await find_leftovers(store), is_driven(store)
+            await check_undriven(store)
+        return await find_leftovers(store), await is_driven(store)
 
 
 async def cancel(name: str) -> int:
@@ -70,7 +70,7 @@ async def cancel(name: str) -> int:
     async with open_reader(settings) as store:
         batch_id = await resolve_batch_id(store, name)
         await cancel_batch(store, batch_id, clock=SystemClock(), reason=BY_COMMAND)
-        driven = is_driven(store)
+        driven = await is_driven(store)
     if driven:
         console.print(f"batch {batch_id}: cancelling; whoever drives it sees this within a second and tears down")
     else:

@@ -13,6 +13,7 @@
     |-- InvalidSettings          keys, URLs or options; names the variable
     |-- NotFound                 no such batch, run or session in our state
     |-- Conflict                 somebody else holds it (the driving lock, a changed row)
+    |   `-- Disowned             another worker drives this batch now: nothing more of it is ours to do
     |-- StateUnusable            the state file is damaged, newer than this version, or cannot be written
     `-- BudgetExhausted          a limit of money or count was reached
 
@@ -146,6 +147,10 @@ class NotFound(OrchestratorError):
 
 class Conflict(OrchestratorError):
     """Somebody else holds what was asked for."""
+
+
+class Disowned(Conflict):
+    """Another worker drives this batch now; whoever hears of it lets go, and ends nothing."""
 
 
 class StateUnusable(OrchestratorError):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, or_, select, update
 
 from orchestrator.domain.batch import Batch, BatchStatus, Origin
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import Disowned, NotFound
 from orchestrator.domain.run import Run
 from orchestrator.domain.verdict import Outcome
 from orchestrator.store import runs
@@ -17,7 +17,9 @@ from orchestrator.store.tables import batches
 
 
 def record_batch(connection: Connection, batch: Batch, planned: Sequence[Run]) -> None:
-    """Insert a batch with all its runs: one unit."""
+    """Insert a batch with all its runs: one unit. One that is there already was committed by a run of this unit."""
+    if connection.execute(select(batches.c.batch_id).where(_one(batch.batch_id))).first() is not None:
+        return
     connection.execute(
         insert(batches).values(
             batch_id=batch.batch_id,
@@ -70,6 +72,35 @@ def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason
     if not drains:
         connection.execute(update(batches).where(open_batch).values(cancel_drains=False))
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
+
+
+def claim_batches(connection: Connection, worker_id: str, *, most: int) -> list[Batch]:
+    """Take open batches that nobody owns, the oldest first: each goes to one worker, however many ask at once."""
+    free = batches.c.owner.is_(None) & (batches.c.status == BatchStatus.OPEN.value)
+    waiting = select(batches.c.batch_id).where(free).order_by(batches.c.created_at).limit(most)
+    chosen = [row.batch_id for row in connection.execute(waiting.with_for_update(skip_locked=True))]
+    if not chosen:
+        return []
+    taken = update(batches).where(batches.c.batch_id.in_(chosen), free).values(owner=worker_id).returning(*batches.c)
+    return sorted((_batch(row) for row in connection.execute(taken)), key=lambda batch: batch.created_at)
+
+
+def claim_batch(connection: Connection, batch_id: str, worker_id: str) -> bool:
+    """Take one batch that nobody owns, or find that it is one's own; False where another worker drives it."""
+    mine = or_(batches.c.owner.is_(None), batches.c.owner == worker_id)
+    return connection.execute(update(batches).where(_one(batch_id), mine).values(owner=worker_id)).rowcount == 1
+
+
+def hold(connection: Connection, batch_id: str, worker_id: str) -> None:
+    """Make sure that a batch is one's own until this transaction ends; Disowned where another worker took it."""
+    query = select(batches.c.owner).where(_one(batch_id)).with_for_update(read=True)
+    owner = connection.execute(query).scalar_one_or_none()
+    if owner != worker_id:
+        raise Disowned(f"batch {batch_id} is driven by another worker now")
+
+
+def _one(batch_id: str) -> ColumnElement[bool]:
+    return batches.c.batch_id == batch_id
 
 
 def going_on(batch_id: ColumnElement[str]) -> ColumnElement[bool]:

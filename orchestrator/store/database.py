@@ -1,53 +1,75 @@
 """Opening the state: check before touching, migrate, one writer and read-only readers.
 
-The file is never overwritten: a damaged or newer one is refused with what to do.
+An SQLite file is driven by one process, which holds its lock; PostgreSQL is shared by many workers, each with a lease.
+A state is never overwritten: a damaged or newer one is refused with what to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from orchestrator.domain.errors import InvalidSettings, StateUnusable
-from orchestrator.store.budget import forget_held
+from orchestrator.store import postgres, sqlite
 from orchestrator.store.lock import DrivingLock
 from orchestrator.store.migration import migrate
-from orchestrator.store.remnants import Remnants
+from orchestrator.store.remnants import NoRemnants, Remnants
 from orchestrator.store.writer import Writer, cause_of
 
 T = TypeVar("T")
-BUSY_SECONDS: Final = 30.0
 READERS: Final = 2
-CONNECTION: Final = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+POSTGRES_NAMES: Final = ("postgresql", "postgres")
+UNREADABLE: Final = (
+    "Make the file and its folder readable, and look at the disk. Nothing was changed; a damaged file is told as such "
+    "when it is opened next."
+)
+UNREACHED: Final = "Look whether PostgreSQL runs and lets this user in; teardown goes on meanwhile, nothing new begins."
 
 
 class Store:
-    """The open state. A driving store holds the lock that one process may hold; others read, and may ask to cancel."""
+    """The open state. `place` names it; `shared` where many workers may write; `path` is the file of one that is not.
 
-    def __init__(self, *, path: Path, lock: DrivingLock | None, writing: Engine, reading: Engine) -> None:
+    An unshared store that drives holds the lock that one process may hold; others read, and may ask to cancel.
+    """
+
+    def __init__(
+        self,
+        *,
+        place: str,
+        path: Path | None,
+        lock: DrivingLock | None,
+        writing: Engine,
+        reading: Engine,
+    ) -> None:
+        self.place = place
         self.path = path
+        self.shared = path is None
         self._lock = lock
         self._writing = writing
         self._reading = reading
         self._closed = False
         # Only the one that drives holds tokens; a store beside it neither makes remnants nor waits to wipe any.
-        self._writer = Writer(writing, remnants=Remnants(writing, owed=lock is not None))
+        remnants = NoRemnants() if path is None else Remnants(writing, owed=lock is not None)
+        self._writer = Writer(writing, remnants=remnants)
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="orchestrator-reader")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run a unit of work; its value is returned after COMMIT. StateUnusable when the disk refuses."""
+        """Run a unit of work; its value is returned after COMMIT. StateUnusable when the database refuses.
+
+        A unit may be run more than once, and even be committed by a run whose answer was lost: it finds its own rows.
+        """
         return await self._writer.write(work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a query on a read-only connection. StateUnusable when the file cannot be read."""
+        """Run a query on a read-only connection. StateUnusable when the state cannot be read."""
         if self._closed:
             raise StateUnusable("the store is closed")
         loop = asyncio.get_running_loop()
@@ -58,7 +80,8 @@ class Store:
             with self._reading.connect() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            raise _unusable(self.path, f"could not be read: {cause_of(error)}", UNREADABLE) from error
+            remedy = UNREACHED if self.shared else UNREADABLE
+            raise sqlite.unusable(self.place, f"could not be read: {cause_of(error)}", remedy) from error
 
     def close(self) -> None:
         """Finish writing, close every connection, give the lock back, whatever fails on the way."""
@@ -75,18 +98,54 @@ class Store:
 
 
 def open_store(database_url: str, *, driving: str | None) -> Store:
-    """Open (and create) the state at `database_url`; `driving` names the command that takes the driving lock.
+    """Open (and create) the state at `database_url`; `driving` names the command that takes an SQLite file's lock.
 
-    Conflict when another process drives; StateUnusable when the file is damaged, newer, or not writable.
+    Conflict when another process drives that file; StateUnusable when the state is damaged, newer, or not writable.
     """
-    path = sqlite_path(database_url)
-    _make_folder(path)
-    lock = DrivingLock.take(path, command=driving) if driving else None
-    writing = _writing_engine(path)
+    url = parse_url(database_url)
+    return _open_postgres(url) if is_shared(database_url) else _open_sqlite(sqlite.path_of(url), driving=driving)
+
+
+def parse_url(database_url: str) -> URL:
+    """The URL of a database we can use; InvalidSettings for any other."""
     try:
-        _check(path)
+        url = make_url(database_url)
+    except ArgumentError:
+        url = make_url("unreadable://")
+    name = url.drivername.partition("+")[0]
+    if name not in {"sqlite", *POSTGRES_NAMES}:
+        raise InvalidSettings(
+            "ORCHESTRATOR_DATABASE_URL: state is kept in an SQLite file or in PostgreSQL",
+            next_step="Use sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE, or leave it unset for "
+            ".orchestrator/state.db.",
+        )
+    return url
+
+
+def is_shared(database_url: str) -> bool:
+    """Whether many workers may drive this state."""
+    return parse_url(database_url).drivername.partition("+")[0] in POSTGRES_NAMES
+
+
+def place_of(database_url: str) -> str:
+    """How messages and marks name this state; never its password."""
+    url = parse_url(database_url)
+    return postgres.place_of(url) if is_shared(database_url) else str(sqlite.path_of(url))
+
+
+def state_exists(database_url: str) -> bool:
+    """Whether anything was ever kept there; a database that others share counts as kept."""
+    return is_shared(database_url) or sqlite.path_of(parse_url(database_url)).exists()
+
+
+def _open_sqlite(path: Path, *, driving: str | None) -> Store:
+    sqlite.make_folder(path)
+    lock = DrivingLock.take(path, command=driving) if driving else None
+    writing = sqlite.writing_engine(path)
+    try:
+        sqlite.check(path)
         migrate(writing)
-        return Store(path=path, lock=lock, writing=writing, reading=_reading_engine(path))
+        return Store(place=str(path), path=path, lock=lock, writing=writing, reading=sqlite.reading_engine(path))
     except BaseException:
         writing.dispose()
         if lock is not None:
@@ -94,90 +153,18 @@ def open_store(database_url: str, *, driving: str | None) -> Store:
         raise
 
 
-def sqlite_path(database_url: str) -> Path:
-    """The file behind an SQLite URL; InvalidSettings for anything else."""
+def _open_postgres(url: URL) -> Store:
+    writing = postgres.writing_engine(url)
     try:
-        url = make_url(database_url)
-    except ArgumentError:
-        url = make_url("unreadable://")
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise InvalidSettings(
-            "ORCHESTRATOR_DATABASE_URL: this version keeps its state in an SQLite file",
-            next_step="Use sqlite:///PATH, or leave it unset for .orchestrator/state.db.",
+        writing.connect().close()
+        migrate(writing)
+        return Store(
+            place=postgres.place_of(url), path=None, lock=None, writing=writing, reading=postgres.reading_engine(url)
         )
-    return Path(url.database).absolute()
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(
-            path, error.strerror or str(error), "Choose a writable place in ORCHESTRATOR_DATABASE_URL."
-        ) from error
-
-
-def _check(path: Path) -> None:
-    """Refuse a damaged file before anything could write to it."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=BUSY_SECONDS)
-    try:
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise _unusable(path, str(error), DAMAGED) from error
-    finally:
-        connection.close()
-    if verdict != ("ok",):
-        raise _unusable(path, f"damaged: {verdict[0]}", DAMAGED)
-
-
-DAMAGED: Final = (
-    "Move the file aside and restore a backup, or begin with a fresh one: what the damaged one knew is then ended by "
-    "the bounds every session and room was given (their room's expiry, the platform's session limit)."
-)
-
-UNREADABLE: Final = (
-    "Make the file and its folder readable, and look at the disk. Nothing was changed; a damaged file is told as such "
-    "when it is opened next."
-)
-
-
-def _unusable(path: Path, what: str, next_step: str) -> StateUnusable:
-    error = StateUnusable(f"{path}: {what}")
-    error.next_step = next_step
-    return error
-
-
-def _writing_engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args=CONNECTION, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA secure_delete=ON")
-        except sqlite3.DatabaseError as error:
-            connection.close()  # the pool has not taken it over yet
-            raise _unusable(path, str(error), DAMAGED) from error
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # Deferred transactions that read and then write fail with "database is locked" under contention.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "rollback", forget_held)
-    return engine
-
-
-def _reading_engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", connect_args=CONNECTION, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA query_only=ON")
-
-    return engine
+    except SQLAlchemyError as error:
+        writing.dispose()
+        remedy = "Look whether PostgreSQL runs there, and at the user, password and database in the URL."
+        raise sqlite.unusable(postgres.place_of(url), cause_of(error), remedy) from error
+    except BaseException:
+        writing.dispose()
+        raise

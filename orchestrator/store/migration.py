@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from orchestrator.domain.errors import StateUnusable
+from orchestrator.store.postgres import lock_schema
 
 VERSION_TABLE: Final = "orchestrator_version"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -52,5 +53,7 @@ def _upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            lock_schema(connection)  # another worker may be about to; where it was faster there is nothing left to do
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

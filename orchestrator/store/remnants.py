@@ -27,6 +27,21 @@ def note_token_left(connection: Connection) -> None:
     connection.info[_TOKEN_LEFT] = True
 
 
+class NoRemnants:
+    """Of a state that no file of ours holds; what PostgreSQL keeps of a row until it is vacuumed is out of reach."""
+
+    def take_note(self, connection: Connection) -> None:
+        """Forget what the units of a commit noted."""
+        connection.info.pop(_TOKEN_LEFT, None)
+
+    def due_in(self) -> float | None:
+        """Never."""
+        return None
+
+    def wipe(self, *, patience: float = 0.0) -> None:
+        """Nothing to wipe."""
+
+
 class Remnants:
     """Those of one state file, wiped by its writer's thread alone; `owed` where another process may have left some."""
 

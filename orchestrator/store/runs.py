@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.verdict import Outcome
+from orchestrator.store.postgres import may_be_rerun
 from orchestrator.store.tables import runs
 
 # Put together once: to do so for each run costs three times what the statement itself does.
@@ -53,7 +54,9 @@ def record_run(connection: Connection, run: Run, *, believed: Run) -> bool:
     """Write `run` if the row is still as `believed` (status and attempt); False when somebody was faster."""
     believes = {"believed_status": believed.status.value, "believed_attempt": believed.attempt}
     swapped = connection.execute(_RUN, {"of_run": run.run_id, "of_batch": run.batch_id, **believes, **_moving(run)})
-    return swapped.rowcount == 1
+    if swapped.rowcount == 1 or not may_be_rerun(connection):
+        return swapped.rowcount == 1
+    return get_run(connection, run.run_id) == run  # a commit of this unit, whose answer was lost
 
 
 def list_runs(connection: Connection, batch_id: str) -> list[Run]:

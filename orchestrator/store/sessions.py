@@ -30,6 +30,7 @@ from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
 from orchestrator.store.batches import going_on
 from orchestrator.store.budget import has_room, note_one_more
+from orchestrator.store.postgres import may_be_rerun
 from orchestrator.store.remnants import note_token_left
 from orchestrator.store.tables import UtcTime, sessions
 
@@ -127,6 +128,8 @@ _ENDS: Final = (
 
 def record_intent(connection: Connection, session: Session, *, most: int) -> bool:
     """Insert a session with the budget it takes, as one unit; False (and no row) when `most` are already held."""
+    if may_be_rerun(connection) and connection.execute(_ONE, {"of_session": session.nonce}).first() is not None:
+        return True
     if not has_room(connection, session.batch_id, now=session.intended_at, most=most):
         return False
     connection.execute(_INTENT, _intended(session))
@@ -161,8 +164,14 @@ def _intended(session: Session) -> dict[str, Any]:
 
 
 def record_sent(connection: Connection, nonce: str, *, at: datetime) -> Session | None:
-    """Note that the start call is about to be made; None unless the row is an untouched intent of a batch going on."""
+    """Note that the start call is about to be made; None unless the row is an untouched intent of a batch going on.
+
+    Run again after a commit whose answer was lost, it finds what it wrote: `at` tells.
+    """
     row = connection.execute(_SENT, {"of_session": nonce, "at": at}).one_or_none()
+    if row is None and may_be_rerun(connection):
+        ours = (sessions.c.status == SessionStatus.SENT.value) & (sessions.c.sent_at == at) & _UNCONDEMNED
+        row = connection.execute(select(sessions).where(sessions.c.nonce == nonce, ours)).one_or_none()
     return _session(row) if row is not None else None
 
 
@@ -319,7 +328,7 @@ def list_sessions(
     connection: Connection, *, batch_id: str | None = None, unsettled: bool = False, limit: int | None = None
 ) -> list[Session]:
     """Sessions in the order of their intent, newest last; `unsettled` leaves out those with nothing left to do."""
-    query = select(sessions).order_by(sessions.c.intended_at)
+    query = select(sessions).order_by(sessions.c.intended_at, sessions.c.nonce)
     if batch_id is not None:
         query = query.where(sessions.c.batch_id == batch_id)
     if unsettled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,11 +13,19 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.submission import Submission, SubmissionStatus
 from orchestrator.store import sessions
 from orchestrator.store.batches import going_on
+from orchestrator.store.postgres import may_be_rerun
 from orchestrator.store.tables import submissions
+
+_OLDEST_FIRST: Final = (submissions.c.intended_at, submissions.c.submission_id)
 
 
 def record_intent(connection: Connection, submission: Submission, nonces: Sequence[str]) -> bool:
-    """Insert a submission and give it its sessions, as one unit; False (and no row) if one of them is not free."""
+    """Insert a submission and give it its sessions, as one unit; False if one of them is not free."""
+    if may_be_rerun(connection):
+        known = select(submissions.c.status).where(submissions.c.submission_id == submission.submission_id)
+        status = connection.execute(known).scalar_one_or_none()
+        if status is not None:
+            return bool(status == SubmissionStatus.INTENT.value)
     connection.execute(
         insert(submissions).values(
             submission_id=submission.submission_id,
@@ -36,7 +44,7 @@ def record_intent(connection: Connection, submission: Submission, nonces: Sequen
 
 
 def record_sent(connection: Connection, submission_id: str, *, at: datetime) -> bool:
-    """Take the one permission to POST; False if it was taken before, or if the batch is ending."""
+    """Take the one permission to POST; False if it was taken before (by another `at`), or if the batch is ending."""
     swapped = connection.execute(
         update(submissions)
         .where(
@@ -46,7 +54,11 @@ def record_sent(connection: Connection, submission_id: str, *, at: datetime) -> 
         )
         .values(status=SubmissionStatus.SENT.value, sent_at=at)
     )
-    return swapped.rowcount == 1
+    if swapped.rowcount == 1 or not may_be_rerun(connection):
+        return swapped.rowcount == 1
+    ours = (submissions.c.status == SubmissionStatus.SENT.value) & (submissions.c.sent_at == at)
+    query = select(submissions.c.submission_id).where(submissions.c.submission_id == submission_id, ours)
+    return connection.execute(query).first() is not None
 
 
 def record_settled(
@@ -72,14 +84,14 @@ def record_settled(
 
 def list_submissions(connection: Connection, batch_id: str) -> list[Submission]:
     """All submissions of a batch, oldest first."""
-    query = select(submissions).where(submissions.c.batch_id == batch_id).order_by(submissions.c.intended_at)
+    query = select(submissions).where(submissions.c.batch_id == batch_id).order_by(*_OLDEST_FIRST)
     return [_submission(row) for row in connection.execute(query)]
 
 
 def list_uncertain(connection: Connection) -> list[Submission]:
     """The submissions of all batches of which nobody knows what they did, or not yet."""
     uncertain = [SubmissionStatus.SENT.value, SubmissionStatus.UNKNOWN.value]
-    query = select(submissions).where(submissions.c.status.in_(uncertain)).order_by(submissions.c.intended_at)
+    query = select(submissions).where(submissions.c.status.in_(uncertain)).order_by(*_OLDEST_FIRST)
     return [_submission(row) for row in connection.execute(query)]
 
 

@@ -1,9 +1,10 @@
-"""The one writer of an SQLite file: a thread that commits many units of work at once.
+"""The one writer of a process: a thread that commits many units of work at once.
 
 SQLite takes one writer at a time. Instead of letting connections fight for the lock, every write is a unit handed to
 this thread, which opens one immediate transaction, runs all waiting units (each in a savepoint of its own), and
 commits once. A caller's answer resolves after that COMMIT: what it was told is on disk. Between commits, and at the
-end, the thread wipes what tokens left behind.
+end, the thread wipes what tokens left behind. With PostgreSQL each worker has one such writer; a transaction that the
+database undid because another worker was in its way is run again at once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -22,13 +24,15 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.store.budget import forget_held
-from orchestrator.store.remnants import Remnants
+from orchestrator.store.postgres import asks_again
+from orchestrator.store.remnants import NoRemnants, Remnants
 
 T = TypeVar("T")
 UNITS_PER_COMMIT: Final = 256
 SAVEPOINT: Final = "SAVEPOINT unit"
 RELEASE: Final = "RELEASE SAVEPOINT unit"
 UNDO: Final = "ROLLBACK TO SAVEPOINT unit"
+TRIES: Final = 5  # of a transaction that the database undid for others' sake
 LAST_WIPE_PATIENCE: Final = 2.0  # seconds to wait for readers when the state is closed
 
 
@@ -44,7 +48,7 @@ _Settled = tuple[_Unit, Any, BaseException | None]
 class Writer:
     """Runs units of work on one thread and one connection; `close` finishes what was handed in before it."""
 
-    def __init__(self, engine: Engine, *, remnants: Remnants) -> None:
+    def __init__(self, engine: Engine, *, remnants: Remnants | NoRemnants) -> None:
         self._engine = engine
         self._remnants = remnants
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
@@ -106,17 +110,25 @@ class Writer:
 
     def _commit(self, units: list[_Unit]) -> None:
         settled: list[_Settled] = []
-        try:
-            connection = self._connect()
-            with connection.begin():
-                cursor = connection.connection.cursor()
-                settled = [_attempt(connection, cursor, unit) for unit in units]
-                self._remnants.take_note(connection)
-        except BaseException as error:  # noqa: BLE001  every caller must hear of it, and the thread serves the next
-            self._disconnect()
-            failure = _failure(error)
-            settled = [(unit, None, failure) for unit in units]
+        for tries in count(1):
+            try:
+                settled = self._transact(units)
+            except BaseException as error:  # noqa: BLE001  every caller must hear of it, and the thread serves the next
+                self._disconnect()
+                if asks_again(error) and tries < TRIES:
+                    continue
+                failure = _failure(error)
+                settled = [(unit, None, failure) for unit in units]
+            break
         _answer(settled)
+
+    def _transact(self, units: Sequence[_Unit]) -> list[_Settled]:
+        connection = self._connect()
+        with connection.begin():
+            cursor = connection.connection.cursor()
+            settled = [_attempt(connection, cursor, unit) for unit in units]
+            self._remnants.take_note(connection)
+        return settled
 
     def _connect(self) -> Connection:
         if self._connection is None:

@@ -71,13 +71,13 @@ async def test_a_unit_that_failed_leaves_no_count_of_its_own(store):
     assert not await store.write(begins("n3", most=1))
 
 
-async def test_sqlite_counts_by_the_index_of_those_that_may_hold(store):
+async def test_sqlite_counts_by_the_index_of_those_that_may_hold(sqlite_store):
     def explained(connection):
         query = budget._HELD.compile(dialect=connection.dialect)
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("b1", "2026", "a", "b", "c", "d"))
         return " ".join(row.detail for row in plan)
 
-    assert "sessions_that_hold" in await store.read(explained)
+    assert "sessions_that_hold" in await sqlite_store.read(explained)
 
 
 async def test_a_confirmed_end_is_never_taken_back(store):

@@ -100,10 +100,10 @@ async def test_nothing_of_the_unit_stays_that_met_a_conflict(store):
         "UPDATE submissions SET cekura_result_id = 7",
     ],
 )
-async def test_the_file_itself_refuses_a_second_holder(store, tmp_path, statement):
+async def test_the_file_itself_refuses_a_second_holder(sqlite_store, tmp_path, statement):
     for nonce in ("n1", "n2"):
-        await store.write(intend(a_session(nonce)))
-        await store.write(partial(submissions.record_intent, submission=a_submission(nonce), nonces=[]))
+        await sqlite_store.write(intend(a_session(nonce)))
+        await sqlite_store.write(partial(submissions.record_intent, submission=a_submission(nonce), nonces=[]))
     with sqlite3.connect(tmp_path / "state" / "state.db") as beside, pytest.raises(sqlite3.IntegrityError):
         beside.execute(statement)
     beside.close()

@@ -44,11 +44,11 @@ def reading(path):
     beside.close()
 
 
-async def hold_token(store):
-    await store.write(partial(sessions.record_intent, session=a_session(), most=1))
+async def hold_token(sqlite_store):
+    await sqlite_store.write(partial(sessions.record_intent, session=a_session(), most=1))
     token = MeetingToken(TOKEN)
     answer = partial(sessions.record_answer, nonce="n1", at=NOW, session_id="s", room_url="u", meeting_token=token)
-    await store.write(answer)
+    await sqlite_store.write(answer)
 
 
 CLEARING = {
@@ -59,28 +59,28 @@ CLEARING = {
 
 
 @pytest.mark.parametrize("clear", CLEARING.values(), ids=CLEARING)
-async def test_a_token_leaves_the_files_soon_after_its_row_while_the_store_is_open(store, traces, clear):
-    await hold_token(store)
+async def test_a_token_leaves_the_files_soon_after_its_row_while_the_store_is_open(sqlite_store, traces, clear):
+    await hold_token(sqlite_store)
     assert traces()
-    await store.write(clear)
+    await sqlite_store.write(clear)
     await gone(traces)
-    assert await store.read(partial(sessions.get_session, nonce="n1"))
+    assert await sqlite_store.read(partial(sessions.get_session, nonce="n1"))
 
 
-async def test_no_token_is_left_when_the_store_is_closed_at_once(store, traces):
-    await hold_token(store)
-    await store.write(CLEARING["submitted"])
-    store.close()
+async def test_no_token_is_left_when_the_store_is_closed_at_once(sqlite_store, traces):
+    await hold_token(sqlite_store)
+    await sqlite_store.write(CLEARING["submitted"])
+    sqlite_store.close()
     assert traces() == 0
 
 
-async def test_what_a_dead_process_left_is_wiped_when_the_next_one_drives(store, tmp_path, traces):
+async def test_what_a_dead_process_left_is_wiped_when_the_next_one_drives(sqlite_store, tmp_path, traces):
     folder = tmp_path / "state"
-    await hold_token(store)
+    await hold_token(sqlite_store)
     with reading(folder / "state.db"):
-        await store.write(CLEARING["submitted"])
+        await sqlite_store.write(CLEARING["submitted"])
         dead = shutil.copytree(folder, tmp_path / "dead")  # what a process that ends here leaves on the disk
-    store.close()
+    sqlite_store.close()
     beside = sqlite3.connect(dead / "state.db")
     beside.execute("SELECT count(*) FROM sessions").fetchone()
     assert traces(dead)
@@ -90,17 +90,20 @@ async def test_what_a_dead_process_left_is_wiped_when_the_next_one_drives(store,
     beside.close()
 
 
-async def test_a_reader_in_the_way_delays_the_wiping_and_no_write(store, tmp_path, traces):
-    await hold_token(store)
+async def test_a_reader_in_the_way_delays_the_wiping_and_no_write(sqlite_store, tmp_path, traces):
+    await hold_token(sqlite_store)
     with reading(tmp_path / "state" / "state.db"):
-        await store.write(CLEARING["submitted"])
+        await sqlite_store.write(CLEARING["submitted"])
         await asyncio.sleep(WIPE_EVERY * 1.2)  # one wiping has been tried
         async with asyncio.timeout(PATIENCE):
-            await store.write(partial(sessions.record_note, nonce="n1", note="still writing"))
+            await sqlite_store.write(partial(sessions.record_note, nonce="n1", note="still writing"))
         assert traces()
     await gone(traces)
 
 
-async def test_freed_pages_are_zeroed(store):
+async def test_freed_pages_are_zeroed(sqlite_store):
     """Python's SQLite may or may not have been built to do so by itself."""
-    assert await store.write(lambda connection: connection.exec_driver_sql("PRAGMA secure_delete").scalar_one()) == 1
+    assert (
+        await sqlite_store.write(lambda connection: connection.exec_driver_sql("PRAGMA secure_delete").scalar_one())
+        == 1
+    )

@@ -59,7 +59,9 @@ async def test_the_budget_rule_in_sql_is_the_domain_rule(store):
 async def test_a_run_changed_by_somebody_else_is_not_overwritten(store):
     started = replace(a_run(1), status=RunStatus.STARTING, attempt=1)
     assert await store.write(partial(runs.record_run, run=started, believed=a_run(1)))
-    assert not await store.write(partial(runs.record_run, run=started, believed=a_run(1)))
+    other = replace(started, timeline={"starting": NOW})
+    assert not await store.write(partial(runs.record_run, run=other, believed=a_run(1)))
+    assert (await store.read(partial(runs.get_run, run_id="b1-1"))).timeline == {}
 
 
 async def test_a_room_is_given_to_one_submission_only(store):
@@ -87,7 +89,8 @@ async def test_a_refused_submission_gives_its_rooms_back_and_a_rejected_one_does
 
 async def test_permission_to_post_is_given_once(store):
     await store.write(partial(submissions.record_intent, submission=a_submission("a"), nonces=[]))
-    sent = [await store.write(partial(submissions.record_sent, submission_id="a", at=NOW)) for _ in range(2)]
+    moments = [NOW, NOW + timedelta(seconds=1)]
+    sent = [await store.write(partial(submissions.record_sent, submission_id="a", at=at)) for at in moments]
     assert sent == [True, False]
 
 
@@ -113,7 +116,7 @@ async def test_a_late_answer_finds_its_row_condemned_and_leaves_its_id_but_no_to
     assert (late.session_id, late.condemned_for, late.meeting_token) == ("s", "cancelled", None)
 
 
-async def test_the_token_leaves_the_row_once_submitted(store, url, tmp_path):
+async def test_the_token_leaves_the_row_once_submitted(store):
     await store.write(partial(sessions.record_intent, session=a_session(), most=1))
     token = MeetingToken("tell-nobody")
     row = await store.write(
@@ -171,26 +174,26 @@ async def test_the_first_wish_to_cancel_stays(store):
     assert (batch.cancel_asked_at, batch.cancel_reason) == (NOW, "first")
 
 
-async def test_a_second_driver_is_refused_with_who_holds_it_while_reading_goes_on(store, url):
+async def test_a_second_driver_is_refused_with_who_holds_it_while_reading_goes_on(sqlite_store, sqlite_url):
     with pytest.raises(Conflict, match=r"driven by process \d+ .*`test`"):
-        open_store(url, driving="run")
-    beside = open_store(url, driving=None)
+        open_store(sqlite_url, driving="run")
+    beside = open_store(sqlite_url, driving=None)
     assert await beside.read(partial(batches.get_batch, batch_id="b1"))
     assert await beside.write(partial(batches.record_cancel, batch_id="b1", at=NOW, reason="asked"))
     beside.close()
 
 
 async def test_readers_cannot_write(store):
-    with pytest.raises(StateUnusable, match=r"readonly"):
+    with pytest.raises(StateUnusable, match=r"read-?only"):
         await store.read(partial(batches.record_cancel, batch_id="b1", at=NOW, reason="asked"))
 
 
-async def test_a_state_that_cannot_be_read_says_so_in_our_words(store, tmp_path):
+async def test_a_state_that_cannot_be_read_says_so_in_our_words(sqlite_store, tmp_path):
     with sqlite3.connect(tmp_path / "state" / "state.db") as connection:
         connection.execute("DROP TABLE sessions")
     connection.close()
     with pytest.raises(StateUnusable, match="could not be read: no such table: sessions") as unusable:
-        await store.read(partial(sessions.find_session, name="secret-name"))
+        await sqlite_store.read(partial(sessions.find_session, name="secret-name"))
     assert unusable.value.next_step
     cause = str(unusable.value.__cause__)
     assert "SELECT" in cause
@@ -205,44 +208,52 @@ async def test_a_closed_store_says_that_it_is_closed(url):
             await ask(batches.list_batches)
 
 
-async def test_the_lock_is_free_again_after_closing(url):
-    open_store(url, driving="one").close()
-    open_store(url, driving="two").close()
+async def test_the_lock_is_free_again_after_closing(sqlite_url):
+    open_store(sqlite_url, driving="one").close()
+    open_store(sqlite_url, driving="two").close()
 
 
-async def test_the_lock_is_given_back_even_where_closing_fails(url, monkeypatch):
-    store = open_store(url, driving="one")
+async def test_the_lock_is_given_back_even_where_closing_fails(sqlite_url, monkeypatch):
+    store = open_store(sqlite_url, driving="one")
     with monkeypatch.context() as patched:
         patched.setattr("sqlalchemy.Engine.dispose", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.close()
-    open_store(url, driving="two").close()
+    open_store(sqlite_url, driving="two").close()
 
 
-def test_a_damaged_state_is_refused_and_left_as_it_was(url, tmp_path):
+def test_a_damaged_state_is_refused_and_left_as_it_was(sqlite_url, tmp_path):
     path = tmp_path / "state" / "state.db"
     path.parent.mkdir()
     path.write_bytes(b"this was a database once " * 200)
     before = path.read_bytes()
     with pytest.raises(StateUnusable) as refused:
-        open_store(url, driving="run")
+        open_store(sqlite_url, driving="run")
     assert "restore a backup" in refused.value.next_step
     assert path.read_bytes() == before
 
 
-def test_a_state_from_a_newer_version_is_refused(url, tmp_path):
-    open_store(url, driving="run").close()
-    with sqlite3.connect(tmp_path / "state" / "state.db") as connection:
-        connection.execute("UPDATE orchestrator_version SET version_num = '9999_later'")
-    connection.close()
+async def test_a_state_from_a_newer_version_is_refused(url):
+    store = open_store(url, driving="run")
+    later = "UPDATE orchestrator_version SET version_num = '9999_later'"
+    await store.write(lambda connection: connection.exec_driver_sql(later).rowcount)
+    store.close()
     with pytest.raises(StateUnusable, match="newer version") as refused:
         open_store(url, driving="run")
     assert "Install that version" in refused.value.next_step
 
 
-def test_another_database_kind_is_refused_by_name():
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://", "no url"])
+def test_another_database_kind_is_refused_by_name(url):
     with pytest.raises(InvalidSettings, match="ORCHESTRATOR_DATABASE_URL"):
-        open_store("postgresql://localhost/x", driving="run")
+        open_store(url, driving="run")
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password():
+    with pytest.raises(StateUnusable, match=r"postgresql://127.0.0.1:1/x") as refused:
+        open_store("postgresql://me:hush@127.0.0.1:1/x", driving="run")
+    assert "hush" not in str(refused.value) + refused.value.next_step
+    assert "PostgreSQL runs" in refused.value.next_step
 
 
 async def test_what_is_unknown_is_named(store):
@@ -250,7 +261,7 @@ async def test_what_is_unknown_is_named(store):
         await store.read(partial(batches.get_batch, batch_id="b2"))
 
 
-def test_a_migrated_schema_equals_the_tables(url, tmp_path):
+def test_a_migrated_schema_equals_the_tables(url):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine
@@ -258,7 +269,7 @@ def test_a_migrated_schema_equals_the_tables(url, tmp_path):
     from orchestrator.store.tables import metadata
 
     open_store(url, driving="run").close()
-    engine = create_engine(url)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,

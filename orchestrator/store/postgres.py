@@ -1,0 +1,91 @@
+"""The state in PostgreSQL, where many workers share it.
+
+Each process has one writing connection, as with SQLite: units of work are committed together. Statements run under READ
+COMMITTED, so whatever must be decided once is one conditional statement, with a constraint or a row lock behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.store.budget import forget_held
+
+CONNECT_SECONDS: Final = 5
+STATEMENT_MS: Final = 30_000
+LOCK_MS: Final = 10_000
+READERS: Final = 2
+SCHEMA_LOCK: Final = 6_201_001  # of `pg_advisory_lock`: whoever migrates
+BUDGET_LOCK: Final = 6_201_002  # whoever counts what is shared by all workers
+# Serialization failure and deadlock: the database undid the transaction, and asks for it to be run again.
+ASKED_AGAIN: Final = frozenset({"40001", "40P01"})
+
+
+def driver_url(url: URL) -> URL:
+    """The URL with the driver we use, whichever was named."""
+    return url.set(drivername="postgresql+psycopg")
+
+
+def place_of(url: URL) -> str:
+    """How messages and marks name this state: without user and password."""
+    host = url.host or str(url.query.get("host", "localhost"))
+    return f"postgresql://{host}:{url.port or 5432}/{url.database or ''}"
+
+
+def writing_engine(url: URL) -> Engine:
+    """For the one writer of a process."""
+    engine = _engine(url)
+    event.listen(engine, "rollback", forget_held)
+    return engine
+
+
+def reading_engine(url: URL) -> Engine:
+    """For readers. A connection that a restarted server dropped is noticed before it is used."""
+    return _engine(url, readers=READERS)
+
+
+def lock_schema(connection: Connection) -> None:
+    """Let no two processes migrate at once; freed with the transaction."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
+
+
+def lock_budget(connection: Connection) -> None:
+    """Let one worker at a time count what all share; freed with the transaction. Nothing on SQLite: one writer."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": BUDGET_LOCK})
+
+
+def may_be_rerun(connection: Connection) -> bool:
+    """Whether a commit may have been made whose answer was lost, so that a unit finds its own rows when run again."""
+    return connection.dialect.name == "postgresql"
+
+
+def asks_again(error: BaseException) -> bool:
+    """Whether the database undid a transaction only because others were in its way."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
+
+
+def _engine(url: URL, *, readers: int = 0) -> Engine:
+    options = f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS} -c timezone=UTC"
+    if readers:
+        options += " -c default_transaction_read_only=on"
+    return create_engine(
+        driver_url(url),
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "orchestrator",
+            "options": options,
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+        },
+        pool_size=readers or 1,
+        max_overflow=0,
+        pool_pre_ping=bool(readers),
+        isolation_level="AUTOCOMMIT" if readers else "READ COMMITTED",
+        hide_parameters=True,
+    )
