@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(default=DEFAULT_DATABASE_URL, validation_alias="ORCHESTRATOR_DATABASE_URL")
     owner: str | None = Field(default=None, validation_alias="ORCHESTRATOR_OWNER")
+    sessions_limit: int | None = Field(default=None, ge=1, validation_alias="ORCHESTRATOR_SESSIONS_LIMIT")
+    calls_limit: int | None = Field(default=None, ge=1, validation_alias="ORCHESTRATOR_CALLS_LIMIT")
+    batches_at_once: int = Field(default=20, ge=1, le=1000, validation_alias="ORCHESTRATOR_BATCHES_AT_ONCE")
+    lease_seconds: float = Field(default=10.0, ge=1, le=300, validation_alias="ORCHESTRATOR_LEASE_SECONDS")
     log_level: str = Field(default="WARNING", validation_alias="ORCHESTRATOR_LOG_LEVEL")
     data_message_limit: int = Field(default=65_536, ge=1, validation_alias="ORCHESTRATOR_DATA_MESSAGE_LIMIT")
 

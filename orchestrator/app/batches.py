@@ -9,12 +9,13 @@ from typing import Final
 
 from orchestrator.app.graph import Worker
 from orchestrator.clock import Clock
-from orchestrator.domain.batch import Batch, BatchStatus, ExitCode, Totals, count, exit_code
+from orchestrator.domain.batch import Batch, BatchStatus, ExitCode, Origin, Totals, count, exit_code
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import Run
 from orchestrator.domain.session import Session
 from orchestrator.domain.submission import Submission
+from orchestrator.engine.dispatcher import LEFT_BEHIND
 from orchestrator.plans import LoadedPlan, new_batch, plan_from_document
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
@@ -23,7 +24,6 @@ from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
 LATEST: Final = "latest"
-LEFT_BEHIND: Final = "an earlier process ended before this batch did; its sessions are torn down"
 COLLECTED: Final = "torn down by gc"
 
 
@@ -50,14 +50,15 @@ class BatchView:
 
 async def create_batch(worker: Worker, loaded: LoadedPlan, *, speed: float = 1.0) -> Batch:
     """Commit a batch and all its runs; nothing is started yet."""
-    batch, planned = new_batch(loaded, now=worker.clock.now(), speed=speed)
+    owner = worker.membership.worker_id
+    batch, planned = new_batch(loaded, now=worker.clock.now(), speed=speed, owner=owner)
     await worker.store.write(partial(batch_rows.record_batch, batch=batch, planned=planned))
     return batch
 
 
 async def run_batch(worker: Worker, batch_id: str) -> None:
-    """Drive a batch to its end, and every other batch that is open beside it (left over, and cancelled)."""
-    others = [other.batch_id for other in await open_batches(worker.store) if other.batch_id != batch_id]
+    """Drive a batch to its end, and every other batch that nobody drives (left over, and cancelled)."""
+    others = [other.batch_id for other in await leftovers(worker) if other.batch_id != batch_id]
     beside = [asyncio.create_task(worker.dispatcher.run(one), name=f"beside {one}") for one in others]
     try:
         await worker.dispatcher.run(batch_id)
@@ -72,9 +73,26 @@ async def open_batches(store: Store) -> list[Batch]:
     return await store.read(partial(batch_rows.list_batches, limit=1000, status=BatchStatus.OPEN))
 
 
+async def leftovers(worker: Worker) -> list[Batch]:
+    """The open batches that nobody drives, and that no worker is to be waited for.
+
+    What was asked for by HTTP or by a schedule and was not begun yet waits on for one that serves. Where the state is
+    shared there may be such a worker already, so that only what commands left is ours to collect.
+    """
+    mine = {None, worker.membership.worker_id}
+    found = [one for one in await open_batches(worker.store) if one.owner in mine]
+    return [one for one in found if one.origin is Origin.COMMAND or await _left_begun(worker.store, one)]
+
+
+async def _left_begun(store: Store, batch: Batch) -> bool:
+    if store.shared:
+        return False
+    return bool(await store.read(partial(session_rows.list_sessions, batch_id=batch.batch_id, limit=1)))
+
+
 async def cancel_leftovers(worker: Worker, *, but: str | None = None, reason: str = LEFT_BEHIND) -> list[BatchView]:
-    """Ask to cancel every open batch (except `but`), and say how each was found. Call before launching."""
-    found = [await view_batch(worker.store, batch.batch_id) for batch in await open_batches(worker.store)]
+    """Ask to cancel every batch that was left open (except `but`), and say how each was found. Call before driving."""
+    found = [await view_batch(worker.store, batch.batch_id) for batch in await leftovers(worker)]
     left = [view for view in found if view.batch.batch_id != but]
     for view in left:
         await cancel_batch(worker.store, view.batch.batch_id, clock=worker.clock, reason=reason)

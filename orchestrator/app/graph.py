@@ -18,10 +18,12 @@ from orchestrator.clients.daily import DailyDomains
 from orchestrator.clients.pipecat_cloud import KeyPaces, PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clock import Clock, SystemClock
+from orchestrator.domain.budget import SharedLimits
 from orchestrator.domain.plan import AgentKind
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.driver import Driver
 from orchestrator.engine.garbage import calm_collector
+from orchestrator.engine.membership import Membership
 from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import AgentClient, Remotes
 from orchestrator.engine.roster import Listener
@@ -40,6 +42,7 @@ class Worker:
     remotes: Remotes
     driver: Driver
     dispatcher: Dispatcher
+    membership: Membership
     clock: Clock
 
 
@@ -86,6 +89,10 @@ async def open_worker(
         closings.callback(store.close)
         remotes = open_remotes(settings, clock=clock, speed=speed)
         closings.push_async_callback(remotes.aclose)
+        membership = Membership(store=store, clock=clock, lease=settings.lease_seconds)
+        await membership.join()
+        closings.push_async_callback(membership.leave)
+        closings.push_async_callback(_end, asyncio.create_task(membership.run(), name="lease"))
         condemned = asyncio.Event()
         driver = Driver(
             store=store,
@@ -96,6 +103,8 @@ async def open_worker(
             place=place_of(settings),
             listener=listener,
             condemned=condemned,
+            membership=membership,
+            shared=SharedLimits(sessions=settings.sessions_limit, calls=settings.calls_limit),
         )
         closings.push_async_callback(driver.aclose)
         reaper = Reaper(
@@ -109,17 +118,29 @@ async def open_worker(
             doomed=driver.doomed,
             hurry=condemned,
             hurried=driver.hurried,
+            worker_id=lambda: membership.worker_id,
         )
         closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
-        dispatcher = Dispatcher(drive=driver.drive)
+        dispatcher = Dispatcher(
+            store=store, clock=clock, membership=membership, drive=driver.drive, most=settings.batches_at_once
+        )
+        membership.on_fenced = dispatcher.let_go
         closings.push_async_callback(dispatcher.close)
         closings.enter_context(calm_collector())
-        yield Worker(store=store, remotes=remotes, driver=driver, dispatcher=dispatcher, clock=clock)
+        yield Worker(
+            store=store,
+            remotes=remotes,
+            driver=driver,
+            dispatcher=dispatcher,
+            membership=membership,
+            clock=clock,
+        )
 
 
-async def _end(reaping: asyncio.Task[None]) -> None:
-    reaping.cancel()
-    await asyncio.wait([reaping])
-    error = None if reaping.cancelled() else reaping.exception()
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    error = None if task.cancelled() else task.exception()
     if error is not None:
-        logger.error("the reaper ended early; `orchestrator gc` tears down what it left", error=repr(error))
+        text = "a part of the worker ended early; `orchestrator gc` tears down what it left"
+        logger.error(text, part=task.get_name(), error=repr(error))

@@ -135,6 +135,20 @@ class CallBudget:
         return replace(self, working=self.working + 1, changed_at=at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedLimits:
+    """What all batches and pools of one state may take together, over all workers; None: no limit but their own.
+
+    `sessions` alive at once, as the provider allows; `calls` at once, as Cekura allows the organisation.
+    """
+
+    sessions: int | None = None
+    calls: int | None = None
+
+
+NO_LIMITS: Final = SharedLimits()
+
+
 def plan_starts(
     *, planned: int, statuses: Counter[RunStatus], calls: CallBudget, soon: int, sessions_held: int, limits: Limits
 ) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -17,7 +18,8 @@ from loguru import logger
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, BatchStatus, count, gate_outcome
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.budget import NO_LIMITS, SharedLimits
+from orchestrator.domain.errors import Disowned, OrchestratorError
 from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.domain.session import Session
 from orchestrator.domain.submission import SubmissionStatus
@@ -26,6 +28,7 @@ from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, end_runs
 from orchestrator.engine.ledger import Ledger
+from orchestrator.engine.membership import Membership
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import NEVER_SENT, Recovery
@@ -63,8 +66,12 @@ class Driver:
         place: str,
         listener: Listener,
         condemned: asyncio.Event,
+        membership: Membership,
+        shared: SharedLimits = NO_LIMITS,
     ) -> None:
         self._store = store
+        self._shared = shared
+        self._membership = membership
         self._ledger = Ledger(store, clock=clock)
         self._remotes = remotes
         self._clock = clock
@@ -144,36 +151,49 @@ class Driver:
             await self._clock.sleep(0.05)
 
     async def drive(self, batch_id: str) -> None:
-        """Drive a batch until it is closed; at once when it already is."""
+        """Drive a batch until it is closed; at once when it already is, or when another worker drives it.
+
+        A batch that another worker took meanwhile is let go as it is: nothing of it is ended here.
+        """
         batch = await self._ledger.read(partial(batch_rows.get_batch, batch_id=batch_id))
         if batch.status is BatchStatus.CLOSED:
             return
-        roster = await self._open(batch)
+        owner = self._membership.worker_id
+        if not await self._ledger.write(partial(batch_rows.claim_batch, batch_id=batch_id, worker_id=owner)):
+            return
+        try:
+            await self._drive(await self._open(replace(batch, owner=owner)))
+        except* Disowned:
+            logger.warning("a batch was let go: another worker drives it now", batch=batch_id)
+
+    async def _drive(self, roster: Roster) -> None:
+        batch_id = roster.batch.batch_id
         self.rosters[batch_id] = roster
         try:
             await self._to_outcomes(roster)
             await self._to_torn_down(roster)
             await self._calls.settle(LAST_CALL_ENDS)
-            await self._give_up_submissions(batch_id)
+            await self._give_up_submissions(roster)
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]
 
-    async def _give_up_submissions(self, batch_id: str) -> None:
+    async def _give_up_submissions(self, roster: Roster) -> None:
         """Leave none open: one whose runs had ended when a process died is taken up by nobody any more."""
-        for submission in await self._ledger.read(partial(submission_rows.list_submissions, batch_id=batch_id)):
+        query = partial(submission_rows.list_submissions, batch_id=roster.batch.batch_id)
+        for submission in await roster.read(query):
             settle = partial(submission_rows.record_settled, submission_id=submission.submission_id)
             if submission.status is SubmissionStatus.SENT:
                 note = unsettled_reason(submission)
-                await self._ledger.write(partial(settle, status=SubmissionStatus.UNKNOWN, note=note))
+                await roster.write_unit(partial(settle, status=SubmissionStatus.UNKNOWN, note=note))
             elif submission.status is SubmissionStatus.INTENT:
-                await self._ledger.write(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
+                await roster.write_unit(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
         closed = partial(
             batch_rows.record_closed, batch_id=roster.batch.batch_id, at=self._clock.now(), outcome=outcome
         )
-        await self._ledger.write(closed)
+        await roster.write_unit(closed)
 
     async def _open(self, batch: Batch) -> Roster:
         plan = plan_from_document(batch.document)
@@ -182,16 +202,20 @@ class Driver:
             plan=plan.faster(batch.speed) if batch.speed != 1 else plan,
             runs=await self._ledger.read(partial(run_rows.list_runs, batch_id=batch.batch_id)),
             sessions=await self._sessions(batch.batch_id),
-            ledger=self._ledger,
+            ledger=self._ledger.of(batch.batch_id, batch.owner or ""),
             clock=self._clock,
             end_call=self._calls.end,
             listener=self._listener,
+            sure=self._membership.sure,
+            shared=self._shared,
         )
 
     async def _to_outcomes(self, roster: Roster) -> None:
         while not roster.finished:
             try:
                 await self._run_loops(roster)
+            except* Disowned:
+                raise
             except* OrchestratorError as group:
                 await self._give_up(roster, f"the batch could not go on: {_first(group)}")
             except* Exception as group:  # noqa: BLE001  the supervisor: a defect of ours must not leave sessions behind
@@ -285,6 +309,7 @@ class Driver:
     async def _give_up(self, roster: Roster, reason: str) -> None:
         logger.error("a batch was given up", batch=roster.batch.batch_id, reason=reason)
         roster.closing = True
+        await roster.check_owned()  # a batch that another worker drives is not ours to end
         await self._reread(roster)
         await end_runs(roster, reason=reason, clock=self._clock, calls=self._calls)
         await self._condemn(roster, reason)
@@ -292,12 +317,20 @@ class Driver:
     async def _condemn(self, roster: Roster, reason: str) -> None:
         now = self._clock.now()
         condemn = partial(session_rows.condemn_batch, batch_id=roster.batch.batch_id, at=now, reason=reason)
-        await self._ledger.write(condemn)
+        await roster.write_unit(condemn)
 
     async def _to_torn_down(self, roster: Roster) -> None:
         bell = roster.bell()
         while not roster.torn_down:
             await bell.wait(1.0)
+            await self._refresh(roster)
+
+    async def _refresh(self, roster: Roster) -> None:
+        """Another worker may have torn down what this one took over with the batch."""
+        if self._store.shared:
+            for session in await self._sessions(roster.batch.batch_id):
+                if session != roster.sessions.get(session.nonce):
+                    roster.put(session)
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

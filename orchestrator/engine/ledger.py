@@ -15,6 +15,7 @@ from loguru import logger
 
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import StateUnusable
+from orchestrator.store import batches as batch_rows
 from orchestrator.store.database import Store
 
 T = TypeVar("T")
@@ -38,6 +39,10 @@ class Ledger:
     async def write(self, unit: Callable[[Any], T]) -> T:
         """Commit a unit, however long the state cannot be written; what the unit itself raises is raised here."""
         return await self._insist(partial(self._store.write, unit))
+
+    def of(self, batch_id: str, owner: str) -> BatchLedger:
+        """The ledger of one batch for the worker that drives it."""
+        return BatchLedger(self, batch_id=batch_id, owner=owner, shared=self._store.shared)
 
     async def read(self, query: Callable[[Any], T]) -> T:
         """Run a query, however long the state cannot be read."""
@@ -78,3 +83,30 @@ class Ledger:
             if not taken:
                 return  # whoever waited was told to go
             logger.warning("the state can be written again: the batch goes on", after_seconds=round(seconds))
+
+
+class BatchLedger:
+    """What the driver of one batch writes: nothing any more once another worker took the batch (Disowned)."""
+
+    def __init__(self, ledger: Ledger, *, batch_id: str, owner: str, shared: bool) -> None:
+        self._ledger = ledger
+        self._batch_id = batch_id
+        self._owner = owner
+        self._shared = shared
+
+    async def write(self, unit: Callable[[Any], T]) -> T:
+        """Commit a unit while the batch is ours, however long the state cannot be written."""
+        return await self._ledger.write(partial(self._held, unit) if self._shared else unit)
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """Run a query, however long the state cannot be read."""
+        return await self._ledger.read(query)
+
+    async def check(self) -> None:
+        """Disowned where another worker took the batch."""
+        if self._shared:
+            await self._ledger.write(partial(batch_rows.hold, batch_id=self._batch_id, worker_id=self._owner))
+
+    def _held(self, unit: Callable[[Any], T], connection: Any) -> T:
+        batch_rows.hold(connection, self._batch_id, self._owner)
+        return unit(connection)

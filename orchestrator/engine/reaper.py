@@ -57,7 +57,9 @@ class Reaper:
         doomed: Callable[[], Collection[Session]],
         hurry: asyncio.Event,
         hurried: Callable[[], bool],
+        worker_id: Callable[[], str],
     ) -> None:
+        self._worker_id = worker_id
         self._store = store
         self._remotes = remotes
         self._clock = clock
@@ -93,7 +95,7 @@ class Reaper:
     async def _release(self) -> None:
         """Take over at once what a dead process had claimed; where that cannot be written, its claims run out."""
         try:
-            await self._store.write(session_rows.release_claims)
+            await self._store.write(partial(session_rows.release_claims, worker_id=self._own))
         except StateUnusable as error:
             logger.error("teardown waits for the claims of an earlier process", error=str(error))
 
@@ -131,10 +133,15 @@ class Reaper:
 
     def _claim(self, now: datetime, connection: Any) -> list[Session]:
         if self._claims_lost:
-            session_rows.release_claims(connection)
+            session_rows.release_claims(connection, worker_id=self._own)
         until = now + timedelta(seconds=CLAIM_SECONDS)
         ahead = timedelta(seconds=REAP_EVERY / self._speed)
-        return session_rows.claim_due(connection, now=now + ahead, until=until, most=CLAIM_MOST)
+        return session_rows.claim_due(connection, now=now + ahead, until=until, most=CLAIM_MOST, worker_id=self._own)
+
+    @property
+    def _own(self) -> str | None:
+        """Whose sessions this reaper takes, beside nobody's; all where there is no other."""
+        return self._worker_id() if self._store.shared else None
 
     async def _round(self, work: Awaitable[None]) -> None:
         """One round never ends the reaper: what it could not record is claimed again when its claim has run out."""

@@ -15,12 +15,13 @@ from typing import Any, Final, TypeVar
 
 from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch
+from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import FINAL, Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
 from orchestrator.domain.session import Session
 from orchestrator.engine.census import RunCensus, SessionCensus
-from orchestrator.engine.ledger import Ledger
+from orchestrator.engine.ledger import BatchLedger
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
 
@@ -29,12 +30,17 @@ CALL_ENDED: Final = "call ended"
 RINGS_APART: Final = 0.01  # seconds
 EndCall = Callable[[Run], Awaitable[None]]
 Listener = Callable[[Run, Run], None]
+Sure = Callable[[], Awaitable[bool]]
 # A unit of work that changes one session row; only the store looks inside the connection it is given.
 SessionUnit = Callable[[Any], Session]
 
 
 class Roster:
-    """One batch's runs and sessions; `listener` hears each committed step (run before, run after)."""
+    """One batch's runs and sessions; `listener` hears each committed step (run before, run after).
+
+    `sure` is asked before every paid call: False where this worker no longer owns what it owned. `shared` is what all
+    batches may take together.
+    """
 
     def __init__(
         self,
@@ -43,10 +49,12 @@ class Roster:
         plan: Plan,
         runs: Iterable[Run],
         sessions: Iterable[Session],
-        ledger: Ledger,
+        ledger: BatchLedger,
         clock: Clock,
         end_call: EndCall,
         listener: Listener,
+        sure: Sure,
+        shared: SharedLimits = NO_LIMITS,
     ) -> None:
         self.batch = batch
         self.plan = plan
@@ -54,6 +62,8 @@ class Roster:
         self._clock = clock
         self._end_call = end_call
         self._listener = listener
+        self.sure = sure
+        self.shared = shared
         self._patience = Patience(retries=plan.infrastructure_retries)
         self._bells: list[asyncio.Event] = []
         self._alarms: list[asyncio.Event] = []
@@ -187,8 +197,15 @@ class Roster:
         """Run a query on the store."""
         return await self._ledger.read(query)
 
-    async def begin(self, run: Run, session: Session) -> bool:
-        """Commit the intent to start a session for `run`, with the budget it takes; False when the budget is full."""
+    async def check_owned(self) -> None:
+        """Disowned where another worker drives this batch now."""
+        await self._ledger.check()
+
+    async def begin(self, run: Run, session: Session, *, soon: int = 0) -> bool:
+        """Commit the intent to start a session for `run`, with the budget it takes; False when the budget is full.
+
+        `soon`: how many calls will have ended by the time its bot is ready.
+        """
         async with self._lock(run.run_id):
             believed = self.runs[run.run_id]
             step = next_step(believed, StartIntended(at=session.intended_at, nonce=session.nonce), self._patience)
@@ -197,7 +214,7 @@ class Roster:
             most = self.plan.limits.concurrency
 
             def unit(connection: Any) -> bool:
-                taken = session_rows.record_intent(connection, session, most=most)
+                taken = session_rows.record_intent(connection, session, most=most, shared=self.shared, soon=soon)
                 return taken and _swapped(connection, step.run, believed)
 
             taken = await self._ledger.write(unit)

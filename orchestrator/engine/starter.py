@@ -130,7 +130,7 @@ class Starter:
             return False
         statuses = self._roster.statuses.copy()
         session = self._intent(run)
-        if not await self._roster.begin(run, session):
+        if not await self._roster.begin(run, session, soon=soon):
             return False
         self.calls = self.calls.exploring(run.run_id, statuses, soon=soon)
         self._remotes.starting.add(session.nonce)
@@ -225,6 +225,8 @@ class Starter:
             row = await self._roster.write_unit(sent)
             if row is None:
                 return  # condemned, or its batch cancelled, before it was sent: it never will be
+            if not await self._roster.sure():
+                return  # whoever drives the batch now looks for what this start might have made
             if self._stale(session):
                 await self._not_sent(run, session)
                 return

@@ -28,6 +28,7 @@ from orchestrator.domain.errors import (
     RemoteUnavailable,
 )
 from orchestrator.domain.observation import AcceptedSubmission, SubmittedRoom
+from orchestrator.domain.plan import SlotRule
 from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import Run, RunStatus, SessionLost
 from orchestrator.domain.secret import MeetingToken
@@ -38,6 +39,7 @@ from orchestrator.engine.roster import Roster
 from orchestrator.engine.settlement import Settlement
 from orchestrator.plans import render_run
 from orchestrator.store import submissions as submission_rows
+from orchestrator.store.budget import shared_calls_left
 
 LONGEST_WAIT: Final = 15.0
 RECENTLY: Final = 5.0  # seconds by which is judged how often bots become ready
@@ -170,17 +172,40 @@ class Submitter:
         self._posts_left, self._posts_counted_at = left - allowed, now
         return allowed
 
-    async def _submit(self, group: Sequence[Candidate]) -> None:
+    @property
+    def _until_judged(self) -> bool:
+        return self._calls().rule is not SlotRule.CALL_ENDED
+
+    async def _affordable(self, group: Sequence[Candidate]) -> Sequence[Candidate]:
+        """As many as the calls of all batches leave place for; the others wait on."""
+        if self._roster.shared.calls is None:
+            return group
+        left = await self._roster.read(
+            partial(shared_calls_left, limits=self._roster.shared, until_judged=self._until_judged)
+        )
+        return group[:left]
+
+    async def _submit(self, whole: Sequence[Candidate]) -> None:
+        group = whole
         try:
+            group = await self._affordable(group)
+            if not group:
+                return
             rooms = await asyncio.gather(*(self._room(candidate) for candidate in group))
             submission = self._intent(group)
             nonces = [candidate.nonce for candidate in group]
-            intent = partial(submission_rows.record_intent, submission=submission, nonces=nonces)
+            intent = partial(
+                submission_rows.record_intent,
+                submission=submission,
+                nonces=nonces,
+                shared=self._roster.shared,
+                until_judged=self._until_judged,
+            )
             if await self._roster.write_unit(intent):
                 await self._post(submission, group, rooms)
         finally:
-            self._asked.difference_update(candidate.nonce for candidate in group)
-            self._busy.difference_update(candidate.nonce for candidate in group)
+            self._asked.difference_update(candidate.nonce for candidate in whole)
+            self._busy.difference_update(candidate.nonce for candidate in whole)
             self._roster.posting.difference_update(candidate.nonce for candidate in group)
             self._roster.ring()
 
@@ -232,7 +257,7 @@ class Submitter:
         """
         sent_at = self._clock.now()
         sent = partial(submission_rows.record_sent, submission_id=submission.submission_id, at=sent_at)
-        if not await self._roster.write_unit(sent):
+        if not await self._roster.write_unit(sent) or not await self._roster.sure():
             return
         if any(candidate.nonce in self._roster.doomed for candidate in group):
             await self._settlement.give_back(submission, group, note="a bot was let go before it could be sent")

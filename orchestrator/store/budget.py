@@ -12,22 +12,24 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, func, literal_column, not_, select
 
+from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SessionStatus, Teardown
-from orchestrator.store.tables import MAY_HOLD, UtcTime, sessions
+from orchestrator.store.locks import lock_budget, may_be_rerun
+from orchestrator.store.tables import AT_WORK, BEING_JUDGED, MAY_HOLD, UtcTime, runs, sessions
 
 _AT_MOST: Final = "orchestrator_held_at_most"  # a key of `Connection.info`: how many, by batch
 _RUNNER_LET_GO: Final = and_(
     sessions.c.agent_kind == AgentKind.PIPECAT_RUNNER.value, sessions.c.session_end == Teardown.BOUNDED.value
 )
-_HELD: Final = select(func.count()).where(
-    sessions.c.batch_id == bindparam("of_batch"),
+_ALL_HELD: Final = select(func.count()).where(
     literal_column(MAY_HOLD),  # as the index says it, so that SQLite takes the index
     sessions.c.ends_at > bindparam("now", type_=UtcTime),
     sessions.c.status != SessionStatus.REFUSED.value,
     sessions.c.status != SessionStatus.UNFOUND.value,
     not_(_RUNNER_LET_GO),
 )
+_HELD: Final = _ALL_HELD.where(sessions.c.batch_id == bindparam("of_batch"))
 
 
 def count_held(connection: Connection, batch_id: str, *, now: datetime) -> int:
@@ -37,10 +39,52 @@ def count_held(connection: Connection, batch_id: str, *, now: datetime) -> int:
 
 def has_room(connection: Connection, batch_id: str, *, now: datetime, most: int) -> bool:
     """Whether one more session of a batch may be held, where `most` may be."""
+    if may_be_rerun(connection):
+        return count_held(connection, batch_id, now=now) < most  # other workers may have added to it
     at_most = _remembered(connection)
     if at_most.get(batch_id, most) >= most:
         at_most[batch_id] = count_held(connection, batch_id, now=now)
     return at_most[batch_id] < most
+
+
+def has_shared_room(connection: Connection, *, now: datetime, limits: SharedLimits, soon: int = 0) -> bool:
+    """Whether one more session may be started, whatever its batch; counted by one worker at a time.
+
+    A session of a run is on its way to a call. `soon`: how many calls will have ended by the time its bot is ready.
+    """
+    if limits == NO_LIMITS:
+        return True
+    lock_budget(connection)
+    if limits.sessions is not None and count_all_held(connection, now=now) >= limits.sessions:
+        return False
+    return limits.calls is None or count_towards_call(connection) < limits.calls + soon
+
+
+def shared_calls_left(connection: Connection, *, limits: SharedLimits, until_judged: bool) -> int | None:
+    """How many more rooms may be handed to Cekura now; None where there is no limit.
+
+    A room counts from the intent to submit it until its call is over, or judged where an evaluation holds the slot.
+    """
+    if limits.calls is None:
+        return None
+    lock_budget(connection)
+    on_call = select(func.count()).where(literal_column(AT_WORK), sessions.c.submission_id.is_not(None))
+    taken = connection.execute(on_call).scalar_one()
+    if until_judged:
+        judging = select(func.count()).select_from(runs).where(literal_column(BEING_JUDGED))
+        taken += connection.execute(judging).scalar_one()
+    return max(0, limits.calls - int(taken))
+
+
+def count_all_held(connection: Connection, *, now: datetime) -> int:
+    """How many sessions of all batches and pools count against what the provider allows."""
+    return int(connection.execute(_ALL_HELD, {"now": now}).scalar_one())
+
+
+def count_towards_call(connection: Connection) -> int:
+    """How many sessions of runs are on their way to a call, or in it."""
+    query = select(func.count()).where(literal_column(AT_WORK), sessions.c.run_id.is_not(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def note_one_more(connection: Connection, batch_id: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from orchestrator.domain.errors import StateUnusable
-from orchestrator.store.postgres import lock_schema
+from orchestrator.store.locks import lock_schema
 
 VERSION_TABLE: Final = "orchestrator_version"
 SCRIPTS: Final = Path(__file__).parent / "migrations"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 
 from orchestrator.store.budget import forget_held
 
@@ -18,10 +17,6 @@ CONNECT_SECONDS: Final = 5
 STATEMENT_MS: Final = 30_000
 LOCK_MS: Final = 10_000
 READERS: Final = 2
-SCHEMA_LOCK: Final = 6_201_001  # of `pg_advisory_lock`: whoever migrates
-BUDGET_LOCK: Final = 6_201_002  # whoever counts what is shared by all workers
-# Serialization failure and deadlock: the database undid the transaction, and asks for it to be run again.
-ASKED_AGAIN: Final = frozenset({"40001", "40P01"})
 
 
 def driver_url(url: URL) -> URL:
@@ -45,27 +40,6 @@ def writing_engine(url: URL) -> Engine:
 def reading_engine(url: URL) -> Engine:
     """For readers. A connection that a restarted server dropped is noticed before it is used."""
     return _engine(url, readers=READERS)
-
-
-def lock_schema(connection: Connection) -> None:
-    """Let no two processes migrate at once; freed with the transaction."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
-
-
-def lock_budget(connection: Connection) -> None:
-    """Let one worker at a time count what all share; freed with the transaction. Nothing on SQLite: one writer."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": BUDGET_LOCK})
-
-
-def may_be_rerun(connection: Connection) -> bool:
-    """Whether a commit may have been made whose answer was lost, so that a unit finds its own rows when run again."""
-    return connection.dialect.name == "postgresql"
-
-
-def asks_again(error: BaseException) -> bool:
-    """Whether the database undid a transaction only because others were in its way."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
 
 
 def _engine(url: URL, *, readers: int = 0) -> Engine:

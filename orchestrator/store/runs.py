@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.verdict import Outcome
-from orchestrator.store.postgres import may_be_rerun
+from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.tables import runs
 
 # Put together once: to do so for each run costs three times what the statement itself does.

@@ -20,19 +20,22 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.domain.batch import BatchStatus
+from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
 from orchestrator.store.batches import going_on
-from orchestrator.store.budget import has_room, note_one_more
-from orchestrator.store.postgres import may_be_rerun
+from orchestrator.store.budget import has_room, has_shared_room, note_one_more
+from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.remnants import note_token_left
-from orchestrator.store.tables import UtcTime, sessions
+from orchestrator.store.tables import UtcTime, batches, pools, sessions
 
 # The statements of a session's way are put together once: to do so each time costs three times what they do themselves.
 _OF: Final = sessions.c.nonce == bindparam("of_session")
@@ -126,11 +129,18 @@ _ENDS: Final = (
 )
 
 
-def record_intent(connection: Connection, session: Session, *, most: int) -> bool:
-    """Insert a session with the budget it takes, as one unit; False (and no row) when `most` are already held."""
+def record_intent(
+    connection: Connection, session: Session, *, most: int, shared: SharedLimits = NO_LIMITS, soon: int = 0
+) -> bool:
+    """Insert a session with the budget it takes, as one unit; False (and no row) when the budget is full.
+
+    `most` sessions of its batch may be held, and `shared` of all batches (`soon`: see `store.budget`).
+    """
     if may_be_rerun(connection) and connection.execute(_ONE, {"of_session": session.nonce}).first() is not None:
         return True
     if not has_room(connection, session.batch_id, now=session.intended_at, most=most):
+        return False
+    if not has_shared_room(connection, now=session.intended_at, limits=shared, soon=soon):
         return False
     connection.execute(_INTENT, _intended(session))
     note_one_more(connection, session.batch_id)
@@ -233,8 +243,14 @@ def condemn_batch(connection: Connection, batch_id: str, *, at: datetime, reason
     return condemned.rowcount
 
 
-def claim_due(connection: Connection, *, now: datetime, until: datetime, most: int) -> list[Session]:
-    """The reaper's claim: condemned sessions that are due; nobody else gets them before `until`."""
+def claim_due(
+    connection: Connection, *, now: datetime, until: datetime, most: int, worker_id: str | None = None
+) -> list[Session]:
+    """The reaper's claim: condemned sessions that are due; nobody else gets them before `until`.
+
+    Where many workers reap, each takes what belongs to itself or to nobody (`worker_id`), so that whoever drives a
+    batch hears of its teardown at once.
+    """
     due = (
         select(sessions.c.nonce)
         .where(
@@ -244,7 +260,10 @@ def claim_due(connection: Connection, *, now: datetime, until: datetime, most: i
         )
         .order_by(sessions.c.teardown_from)
         .limit(most)
+        .with_for_update(skip_locked=True)
     )
+    if worker_id is not None:
+        due = due.where(_of_worker_or_nobody(worker_id))
     claimed = connection.execute(
         update(sessions)
         .where(sessions.c.nonce.in_(due))
@@ -254,9 +273,23 @@ def claim_due(connection: Connection, *, now: datetime, until: datetime, most: i
     return [_session(row) for row in claimed]
 
 
-def release_claims(connection: Connection) -> None:
-    """Void every claim: whoever holds the driving lock knows that the reapers who made them are dead."""
-    connection.execute(update(sessions).where(sessions.c.settled.is_(false())).values(teardown_next=None))
+def _of_worker_or_nobody(worker_id: str) -> ColumnElement[bool]:
+    others = select(batches.c.batch_id).where(
+        batches.c.batch_id == sessions.c.batch_id,
+        batches.c.status == BatchStatus.OPEN.value,
+        batches.c.owner.is_not(None),
+        batches.c.owner != worker_id,
+    )
+    kept = select(pools.c.name).where(
+        pools.c.name == sessions.c.pool, pools.c.owner.is_not(None), pools.c.owner != worker_id
+    )
+    return and_(~others.exists(), or_(sessions.c.batch_id.is_not(None), ~kept.exists()))
+
+
+def release_claims(connection: Connection, *, worker_id: str | None = None) -> None:
+    """Void every claim that nobody else holds: whoever holds the driving lock knows that all other reapers are dead."""
+    mine = _of_worker_or_nobody(worker_id) if worker_id is not None else true()
+    connection.execute(update(sessions).where(sessions.c.settled.is_(false()), mine).values(teardown_next=None))
 
 
 def record_ends(connection: Connection, nonce: str, *, session_end: End, room_end: End, again_at: datetime) -> Session:

@@ -9,23 +9,38 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.submission import Submission, SubmissionStatus
 from orchestrator.store import sessions
 from orchestrator.store.batches import going_on
-from orchestrator.store.postgres import may_be_rerun
+from orchestrator.store.budget import shared_calls_left
+from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.tables import submissions
 
 _OLDEST_FIRST: Final = (submissions.c.intended_at, submissions.c.submission_id)
 
 
-def record_intent(connection: Connection, submission: Submission, nonces: Sequence[str]) -> bool:
-    """Insert a submission and give it its sessions, as one unit; False if one of them is not free."""
+def record_intent(
+    connection: Connection,
+    submission: Submission,
+    nonces: Sequence[str],
+    *,
+    shared: SharedLimits = NO_LIMITS,
+    until_judged: bool = True,
+) -> bool:
+    """Insert a submission and give it its sessions, as one unit; False if one of them is not free, or no call is.
+
+    `shared`: how many calls all batches may have at once; `until_judged`: an evaluation still holds its call's slot.
+    """
     if may_be_rerun(connection):
         known = select(submissions.c.status).where(submissions.c.submission_id == submission.submission_id)
         status = connection.execute(known).scalar_one_or_none()
         if status is not None:
             return bool(status == SubmissionStatus.INTENT.value)
+    left = shared_calls_left(connection, limits=shared, until_judged=until_judged)
+    if left is not None and len(nonces) > left:
+        return False
     connection.execute(
         insert(submissions).values(
             submission_id=submission.submission_id,

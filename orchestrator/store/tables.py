@@ -27,6 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 MAY_HOLD: Final = "session_end <> 'confirmed'"  # of sessions: what no longer counts against any budget is left out
+BEING_JUDGED: Final = "status = 'call_ended'"  # of runs
+AT_WORK: Final = "condemned_at IS NULL AND status <> 'refused'"  # of sessions: coming, called, or waiting in a pool
 IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
 
 
@@ -110,6 +112,7 @@ runs: Final = Table(
     Column("revision", Integer, nullable=False, server_default="0"),  # grows with each change of any run of the batch
     Index("runs_of_a_batch", "batch_id", "index"),
     Index("runs_by_revision", "batch_id", "revision"),
+    Index("runs_being_judged", "status", sqlite_where=text(BEING_JUDGED), postgresql_where=text(BEING_JUDGED)),
 )
 
 submissions: Final = Table(
@@ -179,6 +182,8 @@ sessions: Final = Table(
     Index("sessions_to_tear_down", "settled", "teardown_from"),
     Index("sessions_by_room", "room_url"),
     Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
+    Index("sessions_by_bound", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
+    Index("sessions_at_work", "submission_id", sqlite_where=text(AT_WORK), postgresql_where=text(AT_WORK)),
     Index("sessions_that_wait", "pool", sqlite_where=text(IN_POOL), postgresql_where=text(IN_POOL)),
     Index(
         "session_of_one_row",

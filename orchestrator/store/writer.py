@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.store.budget import forget_held
-from orchestrator.store.postgres import asks_again
+from orchestrator.store.locks import asks_again
 from orchestrator.store.remnants import NoRemnants, Remnants
 
 T = TypeVar("T")

@@ -1,11 +1,25 @@
 """One task drives a batch at a time, and a defect on the way does not leave it lying."""
 
 import asyncio
+from functools import partial
 
+import pytest
+
+from orchestrator.clock import SystemClock
 from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.membership import Membership
+from orchestrator.store.database import open_store
 
 
-async def test_a_batch_that_is_asked_for_twice_is_driven_once_and_both_hear_of_its_end():
+@pytest.fixture
+def dispatching(tmp_path):
+    """A dispatcher of a fresh state, for a way to drive."""
+    store, clock = open_store(f"sqlite:///{tmp_path}/state.db", driving="test"), SystemClock()
+    yield partial(Dispatcher, store=store, clock=clock, membership=Membership(store=store, clock=clock))
+    store.close()
+
+
+async def test_a_batch_that_is_asked_for_twice_is_driven_once_and_both_hear_of_its_end(dispatching):
     driven, begun, go_on = [], asyncio.Event(), asyncio.Event()
 
     async def drive(batch_id):
@@ -13,7 +27,7 @@ async def test_a_batch_that_is_asked_for_twice_is_driven_once_and_both_hear_of_i
         begun.set()
         await go_on.wait()
 
-    dispatcher = Dispatcher(drive=drive)
+    dispatcher = dispatching(drive=drive)
     first = asyncio.create_task(dispatcher.run("one"))
     await begun.wait()
     second = asyncio.create_task(dispatcher.run("one"))
@@ -24,7 +38,7 @@ async def test_a_batch_that_is_asked_for_twice_is_driven_once_and_both_hear_of_i
     assert driven == ["one"]
 
 
-async def test_a_batch_whose_driving_met_a_defect_is_taken_up_again():
+async def test_a_batch_whose_driving_met_a_defect_is_taken_up_again(dispatching):
     calls = []
 
     async def drive(batch_id):
@@ -32,11 +46,11 @@ async def test_a_batch_whose_driving_met_a_defect_is_taken_up_again():
         if len(calls) == 1:
             raise ExceptionGroup("", [RuntimeError("once")])
 
-    await Dispatcher(drive=drive).run("one")
+    await dispatching(drive=drive).run("one")
     assert calls == ["one", "one"]
 
 
-async def test_closing_stops_the_driving_whoever_waits_for_it():
+async def test_closing_stops_the_driving_whoever_waits_for_it(dispatching):
     begun, ended = asyncio.Event(), []
 
     async def drive(batch_id):
@@ -46,7 +60,7 @@ async def test_closing_stops_the_driving_whoever_waits_for_it():
         finally:
             ended.append(batch_id)
 
-    dispatcher = Dispatcher(drive=drive)
+    dispatcher = dispatching(drive=drive)
     waiting = asyncio.create_task(dispatcher.run("one"))
     await begun.wait()
     await dispatcher.close()

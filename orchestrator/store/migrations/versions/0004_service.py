@@ -13,6 +13,9 @@ depends_on = None
 TIME = sa.String(32).with_variant(sa.DateTime(timezone=True), "postgresql")
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 IN_POOL = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"
+MAY_HOLD = "session_end <> 'confirmed'"
+AT_WORK = "condemned_at IS NULL AND status <> 'refused'"
+BEING_JUDGED = "status = 'call_ended'"
 KEPT = "the audit is append-only"
 
 
@@ -27,6 +30,7 @@ def upgrade() -> None:
     op.create_index("batches_of_a_schedule", "batches", ["schedule", "created_at"])
     op.add_column("runs", sa.Column("revision", sa.Integer, nullable=False, server_default="0"))
     op.create_index("runs_by_revision", "runs", ["batch_id", "revision"])
+    _create_partial("runs_being_judged", "runs", "status", BEING_JUDGED)
     _change_sessions()
     _create_workers()
     _create_schedules()
@@ -42,13 +46,13 @@ def _change_sessions() -> None:
         sessions.add_column(sa.Column("pool", sa.String(80)))
         sessions.add_column(sa.Column("fit_until", TIME))
         sessions.add_column(sa.Column("checked_at", TIME))
-    op.create_index(
-        "sessions_that_wait",
-        "sessions",
-        ["pool"],
-        sqlite_where=sa.text(IN_POOL),
-        postgresql_where=sa.text(IN_POOL),
-    )
+    _create_partial("sessions_by_bound", "sessions", "ends_at", MAY_HOLD)
+    _create_partial("sessions_at_work", "sessions", "submission_id", AT_WORK)
+    _create_partial("sessions_that_wait", "sessions", "pool", IN_POOL)
+
+
+def _create_partial(name: str, table: str, column: str, where: str) -> None:
+    op.create_index(name, table, [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 def _create_workers() -> None:
