@@ -143,8 +143,8 @@ async def drive(environ: dict[str, str], runs: int) -> dict[str, Any]:
     }
 
 
-def _hurried(open_remotes: Any, settings: Any, *, clock: Any, speed: float) -> Any:
-    return open_remotes(settings, clock=clock, speed=speed * HURRY)
+def _hurried(open_remotes: Any, settings: Any, *, clock: Any, speed: float, **others: Any) -> Any:
+    return open_remotes(settings, clock=clock, speed=speed * HURRY, **others)
 
 
 def counted(ledger: Ledger, runs: int, each: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from loguru import logger
 
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyDomains
+from orchestrator.clients.pace import Share, alone
 from orchestrator.clients.pipecat_cloud import KeyPaces, PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clock import Clock, SystemClock
@@ -24,6 +25,7 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.driver import Driver
 from orchestrator.engine.garbage import calm_collector
 from orchestrator.engine.membership import Membership
+from orchestrator.engine.presence import Presence
 from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import AgentClient, Remotes
 from orchestrator.engine.roster import Listener
@@ -46,9 +48,12 @@ class Worker:
     clock: Clock
 
 
-def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Remotes:
-    """One client for each remote; `speed` multiplies the request rates that a faster-than-life sandbox allows."""
-    paces = KeyPaces.at(speed)
+def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0, share: Share = alone) -> Remotes:
+    """One client for each remote; `speed` multiplies the request rates that a faster-than-life sandbox allows.
+
+    `share` says how many workers ask under the same keys.
+    """
+    paces = KeyPaces.at(speed, share=share)
 
     def open_agent(kind: AgentKind, address: str) -> AgentClient:
         if kind is AgentKind.PIPECAT_CLOUD:
@@ -56,10 +61,11 @@ def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0) -> Rem
         return PipecatRunnerClient.open(settings, url=address, clock=clock)
 
     return Remotes(
-        cekura=CekuraClient.open(settings, clock=clock, pace_scale=speed),
-        daily=DailyDomains.open(settings, clock=clock, pace_scale=speed),
+        cekura=CekuraClient.open(settings, clock=clock, pace_scale=speed, share=share),
+        daily=DailyDomains.open(settings, clock=clock, pace_scale=speed, share=share),
         daily_api_url=settings.daily_api_url,
         open_agent=open_agent,
+        presence=Presence(share=share),
     )
 
 
@@ -87,9 +93,9 @@ async def open_worker(
     async with AsyncExitStack() as closings:
         store = open_store(settings.database_url, driving=command)
         closings.callback(store.close)
-        remotes = open_remotes(settings, clock=clock, speed=speed)
-        closings.push_async_callback(remotes.aclose)
         membership = Membership(store=store, clock=clock, lease=settings.lease_seconds)
+        remotes = open_remotes(settings, clock=clock, speed=speed, share=lambda: membership.workers)
+        closings.push_async_callback(remotes.aclose)
         await membership.join()
         closings.push_async_callback(membership.leave)
         closings.push_async_callback(_end, asyncio.create_task(membership.run(), name="lease"))

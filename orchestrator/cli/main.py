@@ -167,6 +167,39 @@ def demo(
     carry_out(lambda: work(speed=speed, keep=keep), log_level=log_level)
 
 
+@app.command(
+    epilog="Examples:\n\norchestrator serve\n\norchestrator serve --config config/serve.yaml --host 0.0.0.0 --port 8080"
+)
+def serve(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Schedules and pools (YAML).", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where the HTTP API listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")] = 8080,
+    drain: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long calls under way may take when it stops alone."),
+    ] = 30.0,
+    time_scale: Annotated[
+        float,
+        typer.Option(metavar="N", min=0.01, help="Divide all durations by N, for a sandbox with the same --speed."),
+    ] = 1.0,
+    log_level: Logged = None,
+) -> None:
+    """Work until stopped: batches by HTTP and by schedule, sessions kept warm in pools, webhooks.
+
+    On PostgreSQL many may serve one state. The first signal drains, the second leaves at once; whoever serves next goes
+    on with what is left.
+    """
+    from orchestrator.cli.serve import ServeOrder
+    from orchestrator.cli.serve import serve as work
+
+    order = ServeOrder(config=config, host=host, port=port, drain=drain, time_scale=time_scale)
+    carry_out(lambda: work(order), log_level=log_level)
+
+
 @app.command(epilog="Examples:\n\norchestrator doctor\n\norchestrator doctor config/cloud-full.yaml")
 def doctor(plan: PlanFile = None, *, overrides: Overrides = None, log_level: Logged = None) -> None:
     """Check each key, its kind and reach, and each remote; says what is missing and what that costs. Starts nothing.

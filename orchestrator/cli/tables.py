@@ -150,8 +150,8 @@ def _conclusion(teardown: Document) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """`1 run`, `2 runs`, `2 batches`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 def _named(item: Document) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orchestrator.clients.cekura_run import accepted_submission, call_observation
 from orchestrator.clients.http import AnswerTooLarge, RemoteHttp
-from orchestrator.clients.pace import Pace
+from orchestrator.clients.pace import Pace, Share, alone
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.wire import number, record_of, whole_number
 from orchestrator.clock import Clock
@@ -57,7 +57,7 @@ class CekuraClient:
         self._project_id = project_id
 
     @classmethod
-    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0) -> CekuraClient:
+    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0, share: Share = alone) -> CekuraClient:
         """The client that `settings` describes; InvalidSettings without CEKURA_API_KEY."""
         if settings.cekura_api_key is None:
             raise InvalidSettings(f"CEKURA_API_KEY is missing. {KEY_ADVICE}")
@@ -66,7 +66,7 @@ class CekuraClient:
             base_url=settings.cekura_api_url,
             headers={"X-CEKURA-API-KEY": settings.cekura_api_key.reveal()},
             clock=clock,
-            pace=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=pace_scale),
+            pace=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=pace_scale, share=share),
             dialect=DIALECT,
         )
         return cls(http, dashboard_url=settings.cekura_dashboard_url, project_id=settings.cekura_project_id)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orchestrator.clients.address import segment
 from orchestrator.clients.http import Answer, RemoteHttp
-from orchestrator.clients.pace import Pace
+from orchestrator.clients.pace import Pace, Share, alone
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.room import RoomAddress, parse_room_url
 from orchestrator.clients.wire import epoch, flag, moment, record_of, text_of, whole_number
@@ -48,17 +48,26 @@ class DailyClient:
         self._delete_pace = delete_pace
 
     @classmethod
-    def open(cls, key: ApiKey, *, label: str, daily_api_url: str, clock: Clock, pace_scale: float = 1.0) -> DailyClient:
+    def open(
+        cls,
+        key: ApiKey,
+        *,
+        label: str,
+        daily_api_url: str,
+        clock: Clock,
+        pace_scale: float = 1.0,
+        share: Share = alone,
+    ) -> DailyClient:
         """A client for `key`, paced under Daily's documented limits; `label` says where the key came from."""
         http = RemoteHttp(
             remote=REMOTE,
             base_url=daily_api_url,
             headers={"Authorization": f"Bearer {key.reveal()}"},
             clock=clock,
-            pace=Pace.for_window(requests=100, seconds=5.0, scale=pace_scale),
+            pace=Pace.for_window(requests=100, seconds=5.0, scale=pace_scale, share=share),
             dialect=_dialect(label),
         )
-        delete_pace = Pace.for_window(requests=50, seconds=30.0, scale=pace_scale)
+        delete_pace = Pace.for_window(requests=50, seconds=30.0, scale=pace_scale, share=share)
         fingerprint = hashlib.sha256(b"Daily " + key.reveal().encode()).hexdigest()[:8]
         return cls(http, label=label, delete_pace=delete_pace, fingerprint=fingerprint)
 
@@ -213,12 +222,14 @@ class DailyDomains:
         self._witnesses: dict[str, DailyClient] = {}
 
     @classmethod
-    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0) -> DailyDomains:
+    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0, share: Share = alone) -> DailyDomains:
         """A client for DAILY_API_KEY (its domain is learned) and one per entry of ORCHESTRATOR_DAILY_KEYS."""
 
         def client(key: ApiKey, label: str) -> DailyClient:
             url = settings.daily_api_url
-            return DailyClient.open(key, label=label, daily_api_url=url, clock=clock, pace_scale=pace_scale)
+            return DailyClient.open(
+                key, label=label, daily_api_url=url, clock=clock, pace_scale=pace_scale, share=share
+            )
 
         own = client(settings.daily_api_key, OWN_LABEL) if settings.daily_api_key else None
         keys = settings.daily_keys.items()

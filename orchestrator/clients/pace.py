@@ -5,6 +5,9 @@ the rate halves the working rate (never below a fiftieth of the ceiling), once f
 together. Each quiet second gives a three-hundredth of the ceiling back: five minutes without a refusal undo anything.
 Retry-After silences everybody who shares the bucket. A 429 about capacity says nothing of the rate.
 
+A key's limit is one limit however many workers ask under it, so each goes at its share of the rate, and the bucket's
+burst is shared with it.
+
 Calls go out first come first served, except that one which ends something goes before those that only ask: a session
 billed for a minute longer costs more than a poll made a second later.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +29,14 @@ SLOWEST: Final = 0.02  # of the ceiling: teardown must get through whatever the 
 RECOVERY_SECONDS: Final = 300.0  # from standing still to the ceiling
 
 
+Share = Callable[[], int]
+
+
+def alone() -> int:
+    """Nobody else asks under the same key."""
+    return 1
+
+
 @dataclass(order=True, slots=True)
 class _Place:
     """A place in the line: who ends something first, then who came first."""
@@ -35,11 +47,15 @@ class _Place:
 
 
 class Pace:
-    """At most `burst` calls at once and `rate` per second after that; `scale` hurries all of it, for a fast sandbox."""
+    """At most `burst` calls at once and `rate` per second after that; `scale` hurries all of it, for a fast sandbox.
 
-    def __init__(self, *, rate: float, burst: int = 1, scale: float = 1.0) -> None:
+    `share` says how many workers go by this limit now.
+    """
+
+    def __init__(self, *, rate: float, burst: int = 1, scale: float = 1.0, share: Share = alone) -> None:
         if rate <= 0 or burst < 1:
             raise ValueError("a pace needs a positive rate and a burst of one or more")
+        self._share = share
         self._ceiling = rate * scale
         self._regained = self._ceiling / (RECOVERY_SECONDS / scale)  # per quiet second
         self._slack = (burst - 1) / self._ceiling  # seconds: a lower rate makes the burst smaller as well
@@ -51,14 +67,14 @@ class Pace:
         self._arrivals = 0
 
     @classmethod
-    def for_window(cls, *, requests: int, seconds: float, scale: float = 1.0) -> Pace:
+    def for_window(cls, *, requests: int, seconds: float, scale: float = 1.0, share: Share = alone) -> Pace:
         """A pace that keeps any window of `seconds` below `requests`."""
         burst = max(1, requests // 10)
         rate = (requests * WINDOW_SHARE - burst) / seconds
-        return cls(rate=rate, burst=burst, scale=scale)
+        return cls(rate=rate, burst=burst, scale=scale, share=share)
 
     def rate(self, clock: Clock) -> float:
-        """The working rate now, in calls per second."""
+        """The working rate of all workers now, in calls per second."""
         quiet = clock.monotonic() - max(self._lowered_at, self._held_until)
         return min(self._ceiling, self._lowered_to + self._regained * max(quiet, 0.0))
 
@@ -103,5 +119,5 @@ class Pace:
 
     def _take(self, clock: Clock) -> float:
         now = clock.monotonic()
-        self._next = max(self._next, now) + 1 / self.rate(clock)
+        self._next = max(self._next, now) + max(1, self._share()) / self.rate(clock)
         return now

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from orchestrator.clients.address import segment
 from orchestrator.clients.http import Answer, RemoteHttp
-from orchestrator.clients.pace import Pace
+from orchestrator.clients.pace import Pace, Share, alone
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.start import start_payload, started_session
 from orchestrator.clients.wire import flag, moment, number, record_of, text_of, whole_number
@@ -76,11 +76,11 @@ class KeyPaces:
     private: Pace
 
     @classmethod
-    def at(cls, scale: float) -> KeyPaces:
-        """Fresh paces; `scale` hurries them for a sandbox that runs faster than life."""
+    def at(cls, scale: float, *, share: Share = alone) -> KeyPaces:
+        """Fresh paces; `scale` hurries them for a sandbox that runs faster than life, `share`: see `Pace`."""
         return cls(
-            public=Pace(rate=STARTS_PER_SECOND, burst=50, scale=scale),
-            private=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=scale),
+            public=Pace(rate=STARTS_PER_SECOND, burst=50, scale=scale, share=share),
+            private=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=scale, share=share),
         )
 
 

@@ -21,6 +21,7 @@ from orchestrator.domain.batch import Batch, BatchStatus, count, gate_outcome
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Disowned, OrchestratorError
 from orchestrator.domain.plan import AgentKind, Plan
+from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Session
 from orchestrator.domain.submission import SubmissionStatus
 from orchestrator.domain.verdict import Outcome
@@ -46,6 +47,13 @@ from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
 DEFAULT_SESSION_LIMIT: Final = 7200.0  # Pipecat Cloud's default maxSessionDuration
+UNTIL_CALL_ENDED: Final = (
+    RunStatus.STARTING,
+    RunStatus.STARTED,
+    RunStatus.READY,
+    RunStatus.SUBMITTED,
+    RunStatus.IN_CALL,
+)
 LAST_CALL_ENDS: Final = 10.0  # seconds for ends of calls that Cekura is slow to take
 
 
@@ -81,6 +89,7 @@ class Driver:
         self._listener = listener
         self._condemned = condemned
         self._hurried = False
+        self._starts_held = False
         self._calls = CallEnds(remotes=remotes)
         self.rosters: dict[str, Roster] = {}
         self._reading: dict[str, list[Session]] = {}  # moved by the reaper while their batch's rows are being read
@@ -126,6 +135,28 @@ class Driver:
         self._hurried = True
         for roster in self.rosters.values():
             roster.alarm()
+
+    def hold_starts(self) -> None:
+        """Start no more sessions; what was started goes its way."""
+        self._starts_held = True
+
+    async def stand_still(self, *, seconds: float) -> None:
+        """Begin nothing more, and wait for the answers to what was paid for: whoever goes on then finds no riddles."""
+        self.hold_starts()
+        for roster in self.rosters.values():
+            roster.closing = True
+        until = self._clock.monotonic() + seconds
+        while self._paying and self._clock.monotonic() < until:
+            await self._clock.sleep(0.05)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any session of a driven batch is on its way to a call, or in it."""
+        return any(roster.count(*UNTIL_CALL_ENDED) for roster in self.rosters.values())
+
+    @property
+    def _paying(self) -> bool:
+        return bool(self._remotes.starting) or any(roster.posting for roster in self.rosters.values())
 
     async def aclose(self) -> None:
         """Ask for nothing more."""
@@ -264,7 +295,7 @@ class Driver:
                 session_limit=await self._session_limit(roster.plan),
                 on_lost=partial(recovery.look_for, tasks=loops),
                 refuse=refuse,
-                held_back=lambda: submitter.failing or bool(refusals),
+                held_back=lambda: self._starts_held or submitter.failing or bool(refusals),
             )
             watcher = Watcher(
                 roster=roster, remotes=self._remotes, clock=self._clock, starter=starter, random=self._random

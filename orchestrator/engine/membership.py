@@ -70,6 +70,8 @@ class Membership:
         unit = partial(worker_rows.record_joined, worker=record, lease=lease, alone=not self._store.shared)
         await self._store.write(unit)
         self._believe(asked_at)
+        if self._store.shared:
+            await self._count_workers()
 
     async def run(self) -> None:
         """Renew the lease until cancelled, fence whoever lost theirs; nothing to do where there can be no others."""
@@ -118,6 +120,9 @@ class Membership:
         fence = partial(worker_rows.fence_expired, by=self.worker_id, now=self._clock.now())
         for dead in await self._store.write(fence):
             logger.warning("a worker's lease ran out: what it owned is free", worker=dead)
+        await self._count_workers()
+
+    async def _count_workers(self) -> None:
         self._count = max(1, await self._store.read(partial(worker_rows.count_live, now=self._clock.now())))
 
     async def _begin_anew(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.clients.daily import DailyClient
+from orchestrator.clients.pace import Share, alone
 from orchestrator.domain.observation import Participant
 
 LOOKS_PER_SECOND: Final = 8.0
@@ -25,9 +26,10 @@ class Picture:
 
 
 class Presence:
-    """One per process; `now` is monotonic seconds."""
+    """One per process; `now` is monotonic seconds. `share` says how many workers look under the same keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, share: Share = alone) -> None:
+        self._share = share
         self._asked_at: dict[DailyClient, float] = {}
         self._pictures: dict[DailyClient, Picture] = {}
         self._looks: dict[DailyClient, tuple[float, float]] = {}  # how many could be made, and when that was counted
@@ -38,7 +40,7 @@ class Presence:
 
     async def picture(self, client: DailyClient, *, now: float, every: float) -> Picture | None:
         """The last picture; a new one where nobody has asked for `every` seconds. Raises what Daily's refusal is."""
-        if now - self._asked_at.get(client, float("-inf")) >= every:
+        if now - self._asked_at.get(client, float("-inf")) >= every * self._share():
             self._asked_at[client] = now
             self._pictures[client] = Picture(asked_at=now, rooms=await client.presence_all())
         return self._pictures.get(client)
@@ -46,7 +48,7 @@ class Presence:
     def looks_left(self, client: DailyClient, *, now: float, speed: float) -> int:
         """How many single rooms may be looked at now; `speed` hurries it, for a sandbox faster than life."""
         left, counted_at = self._looks.get(client, (LOOKS_PER_SECOND, now))
-        left = min(LOOKS_PER_SECOND, left + (now - counted_at) * LOOKS_PER_SECOND * speed)
+        left = min(LOOKS_PER_SECOND, left + (now - counted_at) * LOOKS_PER_SECOND * speed / self._share())
         self._looks[client] = (left, now)
         return int(left)
 

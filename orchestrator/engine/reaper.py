@@ -24,6 +24,7 @@ from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Te
 from orchestrator.engine.lookup import SHOWN_WITHIN, StartLookup
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.teardown import Ends, TeardownCrew
+from orchestrator.store import claims
 from orchestrator.store import sessions as session_rows
 from orchestrator.store.database import Store
 
@@ -95,7 +96,7 @@ class Reaper:
     async def _release(self) -> None:
         """Take over at once what a dead process had claimed; where that cannot be written, its claims run out."""
         try:
-            await self._store.write(partial(session_rows.release_claims, worker_id=self._own))
+            await self._store.write(partial(claims.release_claims, worker_id=self._own))
         except StateUnusable as error:
             logger.error("teardown waits for the claims of an earlier process", error=str(error))
 
@@ -133,10 +134,10 @@ class Reaper:
 
     def _claim(self, now: datetime, connection: Any) -> list[Session]:
         if self._claims_lost:
-            session_rows.release_claims(connection, worker_id=self._own)
+            claims.release_claims(connection, worker_id=self._own)
         until = now + timedelta(seconds=CLAIM_SECONDS)
         ahead = timedelta(seconds=REAP_EVERY / self._speed)
-        return session_rows.claim_due(connection, now=now + ahead, until=until, most=CLAIM_MOST, worker_id=self._own)
+        return claims.claim_due(connection, now=now + ahead, until=until, most=CLAIM_MOST, worker_id=self._own)
 
     @property
     def _own(self) -> str | None:

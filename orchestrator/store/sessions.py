@@ -20,12 +20,10 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import AgentKind, Evidence
@@ -35,7 +33,7 @@ from orchestrator.store.batches import going_on
 from orchestrator.store.budget import has_room, has_shared_room, note_one_more
 from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.remnants import note_token_left
-from orchestrator.store.tables import UtcTime, batches, pools, sessions
+from orchestrator.store.tables import UtcTime, sessions
 
 # The statements of a session's way are put together once: to do so each time costs three times what they do themselves.
 _OF: Final = sessions.c.nonce == bindparam("of_session")
@@ -182,7 +180,7 @@ def record_sent(connection: Connection, nonce: str, *, at: datetime) -> Session 
     if row is None and may_be_rerun(connection):
         ours = (sessions.c.status == SessionStatus.SENT.value) & (sessions.c.sent_at == at) & _UNCONDEMNED
         row = connection.execute(select(sessions).where(sessions.c.nonce == nonce, ours)).one_or_none()
-    return _session(row) if row is not None else None
+    return session_of(row) if row is not None else None
 
 
 def record_answer(
@@ -243,55 +241,6 @@ def condemn_batch(connection: Connection, batch_id: str, *, at: datetime, reason
     return condemned.rowcount
 
 
-def claim_due(
-    connection: Connection, *, now: datetime, until: datetime, most: int, worker_id: str | None = None
-) -> list[Session]:
-    """The reaper's claim: condemned sessions that are due; nobody else gets them before `until`.
-
-    Where many workers reap, each takes what belongs to itself or to nobody (`worker_id`), so that whoever drives a
-    batch hears of its teardown at once.
-    """
-    due = (
-        select(sessions.c.nonce)
-        .where(
-            sessions.c.settled.is_(false()),
-            sessions.c.teardown_from <= now,
-            or_(sessions.c.teardown_next.is_(None), sessions.c.teardown_next <= now),
-        )
-        .order_by(sessions.c.teardown_from)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    if worker_id is not None:
-        due = due.where(_of_worker_or_nobody(worker_id))
-    claimed = connection.execute(
-        update(sessions)
-        .where(sessions.c.nonce.in_(due))
-        .values(teardown_next=until, teardown_tries=sessions.c.teardown_tries + 1)
-        .returning(*sessions.c)
-    )
-    return [_session(row) for row in claimed]
-
-
-def _of_worker_or_nobody(worker_id: str) -> ColumnElement[bool]:
-    others = select(batches.c.batch_id).where(
-        batches.c.batch_id == sessions.c.batch_id,
-        batches.c.status == BatchStatus.OPEN.value,
-        batches.c.owner.is_not(None),
-        batches.c.owner != worker_id,
-    )
-    kept = select(pools.c.name).where(
-        pools.c.name == sessions.c.pool, pools.c.owner.is_not(None), pools.c.owner != worker_id
-    )
-    return and_(~others.exists(), or_(sessions.c.batch_id.is_not(None), ~kept.exists()))
-
-
-def release_claims(connection: Connection, *, worker_id: str | None = None) -> None:
-    """Void every claim that nobody else holds: whoever holds the driving lock knows that all other reapers are dead."""
-    mine = _of_worker_or_nobody(worker_id) if worker_id is not None else true()
-    connection.execute(update(sessions).where(sessions.c.settled.is_(false()), mine).values(teardown_next=None))
-
-
 def record_ends(connection: Connection, nonce: str, *, session_end: End, room_end: End, again_at: datetime) -> Session:
     """Note how the teardown stands; a confirmed end is never taken back. The next try is not before `again_at`."""
     values: dict[str, Any] = {"again_at": again_at}
@@ -347,14 +296,14 @@ def get_session(connection: Connection, nonce: str) -> Session:
         error = NotFound(f"no session {nonce} in this state")
         error.next_step = "`orchestrator sessions list` shows the ones it knows."
         raise error
-    return _session(row)
+    return session_of(row)
 
 
 def find_session(connection: Connection, name: str) -> Session:
     """One session by nonce or by the remote's session id."""
     query = select(sessions).where(or_(sessions.c.nonce == name, sessions.c.session_id == name))
     row = connection.execute(query).first()
-    return _session(row) if row is not None else get_session(connection, name)
+    return session_of(row) if row is not None else get_session(connection, name)
 
 
 def list_sessions(
@@ -368,7 +317,7 @@ def list_sessions(
         query = query.where(sessions.c.settled.is_(false()))
     if limit is not None:
         query = query.limit(limit)
-    return [_session(row) for row in connection.execute(query)]
+    return [session_of(row) for row in connection.execute(query)]
 
 
 def earliest_sent(connection: Connection, *, nonces: Collection[str]) -> datetime | None:
@@ -386,10 +335,11 @@ def known_session_ids(connection: Connection) -> frozenset[str]:
 def _changed(connection: Connection, statement: Executable, nonce: str, **values: Any) -> Session:
     """The row as a statement left it, changed or not; NotFound where there is none."""
     row = connection.execute(statement, {"of_session": nonce, **values}).one_or_none()
-    return _session(row) if row is not None else get_session(connection, nonce)
+    return session_of(row) if row is not None else get_session(connection, nonce)
 
 
-def _session(row: Row[Any]) -> Session:
+def session_of(row: Row[Any]) -> Session:
+    """The session that a row tells of."""
     return Session(
         nonce=row.nonce,
         batch_id=row.batch_id or "",

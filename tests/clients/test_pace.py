@@ -32,6 +32,25 @@ def test_no_window_ever_holds_more_than_its_limit(requests, seconds):
         assert sum(first <= moment <= first + seconds for moment in sent) <= requests
 
 
+@given(workers=st.integers(2, 5))
+def test_workers_that_share_a_key_stay_below_its_limit_together(workers):
+    async def one_worker():
+        pace = Pace.for_window(requests=100, seconds=5.0, share=lambda: workers)
+        return await times(pace, HandClock(), 100)
+
+    sent = [moment for _ in range(workers) for moment in asyncio.run(one_worker())]
+    for first in sent:
+        assert sum(first <= moment <= first + 5.0 for moment in sent) <= 100
+
+
+async def test_a_worker_that_joins_slows_the_others_down_at_once():
+    workers, clock = [1], HandClock()
+    pace = Pace(rate=2.0, share=lambda: workers[0])
+    await times(pace, clock, 2)
+    workers[0] = 2
+    assert await times(pace, clock, 3) == [1001.0, 1002.0, 1003.0]
+
+
 async def test_a_hold_silences_everybody_and_ends_without_a_burst():
     clock, pace = HandClock(), Pace(rate=1.0, burst=5)
     pace.hold(clock, 10.0)

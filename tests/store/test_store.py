@@ -14,7 +14,7 @@ from orchestrator.domain.run import RunStatus
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import End, Teardown
 from orchestrator.domain.submission import SubmissionStatus
-from orchestrator.store import batches, budget, runs, sessions, submissions
+from orchestrator.store import batches, budget, claims, runs, sessions, submissions
 from orchestrator.store.database import open_store
 from orchestrator.store.migration import known_revisions
 from tests.store.rows import NOW, a_batch, a_run, a_session, a_submission
@@ -133,7 +133,7 @@ async def test_the_reaper_claims_each_due_session_once_until_its_claim_ends(stor
     lease = NOW + timedelta(seconds=30)
 
     async def claim(now):
-        return len(await store.write(partial(sessions.claim_due, now=now, until=lease, most=10)))
+        return len(await store.write(partial(claims.claim_due, now=now, until=lease, most=10)))
 
     assert [await claim(NOW - timedelta(seconds=1)), await claim(NOW), await claim(NOW), await claim(lease)] == [
         0,
@@ -289,8 +289,8 @@ async def test_readiness_is_recorded_with_its_evidence(store):
 async def test_whoever_drives_takes_over_the_claims_of_a_dead_reaper(store):
     await store.write(partial(sessions.record_intent, session=a_session(), most=1))
     await store.write(partial(sessions.record_condemned, nonce="n1", at=NOW, reason="done", teardown_from=NOW))
-    claim = partial(sessions.claim_due, now=NOW, until=NOW + timedelta(hours=1), most=10)
+    claim = partial(claims.claim_due, now=NOW, until=NOW + timedelta(hours=1), most=10)
     assert len(await store.write(claim)) == 1
     assert len(await store.write(claim)) == 0
-    await store.write(sessions.release_claims)
+    await store.write(claims.release_claims)
     assert len(await store.write(claim)) == 1

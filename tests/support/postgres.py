@@ -16,7 +16,8 @@ from pathlib import Path
 import psycopg
 
 SERVER_USER = "nobody"
-OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=32MB"
+OPTIONS = "-c max_connections=300 -c shared_buffers=32MB"
+QUICK = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 
 def installed():
@@ -30,9 +31,13 @@ def open_to_others(path):
 
 
 class PostgresServer:
-    """One server on a socket in a folder of its own; `stop` and `start` play a restart."""
+    """One server on a socket in a folder of its own; `stop` and `start` play a restart.
 
-    def __init__(self):
+    One that is not `durable` is quicker, and forgets what it committed last when it is stopped at once.
+    """
+
+    def __init__(self, *, durable=False):
+        self._options = OPTIONS if durable else f"{OPTIONS} {QUICK}"
         # A short path: a socket's may have 100 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="orc-pg-"))
         self._data = self.folder / "data"
@@ -45,7 +50,7 @@ class PostgresServer:
         self._run("initdb", "--auth=trust", "--encoding=utf8", "-U", "postgres", "--no-sync", "-D", self._data)
 
     def start(self):
-        options = f"-h '' -k {self.folder} {OPTIONS}"
+        options = f"-h '' -k {self.folder} {self._options}"
         self._run("pg_ctl", "-w", "-s", "-D", self._data, "-o", options, "-l", self.folder / "log", "start")
 
     def stop(self, mode="immediate"):

@@ -1,0 +1,84 @@
+"""`orchestrator serve`: the long-running worker, until a signal drains it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.app.graph import open_worker
+from orchestrator.app.preflight import check_time_scale
+from orchestrator.app.service import Left, Service
+from orchestrator.cli.console import stderr_console
+from orchestrator.cli.interruption import Interruption
+from orchestrator.cli.progress import PlainLines
+from orchestrator.cli.tables import counted
+from orchestrator.clock import SystemClock
+from orchestrator.domain.batch import ExitCode
+from orchestrator.domain.run import Run
+from orchestrator.settings import load_settings
+
+DRAINING: Final = "stopping: nothing new is begun (once more leaves at once)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOrder:
+    """What was typed after `serve`. `drain`: seconds that calls under way may take when it stops alone."""
+
+    config: Path | None
+    host: str
+    port: int
+    drain: float
+    time_scale: float
+
+
+async def serve(order: ServeOrder) -> int:
+    """Serve until a signal; returns 0 when nothing was left, 5 when a session of ours may be alive."""
+    settings = load_settings()
+    if order.time_scale != 1:
+        check_time_scale(settings)
+    notes = PlainLines(stderr_console(), SystemClock())
+    with Interruption(leaving=lambda: notes.note("left at once; the worker that starts next goes on")) as interruption:
+        async with open_worker(
+            settings,
+            command="orchestrator serve",
+            environ=os.environ,
+            listener=_unheard,
+            speed=order.time_scale,
+        ) as worker:
+            interruption.hold()
+            service = Service(worker)
+            stop = asyncio.Event()
+
+            async def asked_to_stop() -> None:
+                notes.note(DRAINING)
+                stop.set()
+
+            notes.note(f"worker {worker.membership.worker_id} serves {worker.store.place}")
+            async with interruption.answering(asked_to_stop):
+                serving = asyncio.create_task(service.serve(), name="serve")
+                stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
+                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                left = await service.drain(seconds=order.drain)
+                serving.cancel()
+                await asyncio.wait({serving})
+                if not serving.cancelled():
+                    serving.result()
+            notes.note(_left_text(left))
+    return int(ExitCode.LEFT_BEHIND if left.sessions and not left.handed_over else ExitCode.PASSED)
+
+
+def _unheard(_before: Run, _after: Run) -> None:
+    """Who serves thousands of runs prints no line for each."""
+
+
+def _left_text(left: Left) -> str:
+    if not left.batches:
+        return "stopped; nothing is left"
+    what = f"{counted(left.batches, 'batch')} open, {counted(left.sessions, 'session')} that may be alive"
+    if left.handed_over:
+        return f"stopped; another worker goes on with {what}"
+    return f"stopped with {what}: `orchestrator serve` goes on with them, `orchestrator gc` tears them down"
