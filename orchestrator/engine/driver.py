@@ -270,7 +270,14 @@ class Driver:
             roster.alarm()
 
         roster.closing = roster.batch.cancel_asked_at is not None
-        recovery = Recovery(roster=roster, remotes=self._remotes, store=self._store, clock=self._clock, speed=speed)
+        recovery = Recovery(
+            roster=roster,
+            remotes=self._remotes,
+            store=self._store,
+            clock=self._clock,
+            speed=speed,
+            worker_id=lambda: self._membership.worker_id,
+        )
         settlement = Settlement(
             roster=roster, remotes=self._remotes, clock=self._clock, speed=speed, end_call=self._calls.end_call
         )

@@ -98,6 +98,10 @@ class BatchLedger:
         """Commit a unit while the batch is ours, however long the state cannot be written."""
         return await self._ledger.write(partial(self._held, unit) if self._shared else unit)
 
+    async def write_late(self, unit: Callable[[Any], T]) -> T:
+        """Commit a unit whoever drives the batch now: what an answer said of a session is true all the same."""
+        return await self._ledger.write(unit)
+
     async def read(self, query: Callable[[Any], T]) -> T:
         """Run a query, however long the state cannot be read."""
         return await self._ledger.read(query)

@@ -9,6 +9,7 @@ torn down but not used.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,9 +39,10 @@ class Found:
 class StartLookup:
     """Finds sessions whose start answer was lost. Every call it makes only reads, and may be repeated."""
 
-    def __init__(self, *, remotes: Remotes, store: Store) -> None:
+    def __init__(self, *, remotes: Remotes, store: Store, worker_id: Callable[[], str]) -> None:
         self._remotes = remotes
         self._store = store
+        self._worker_id = worker_id
 
     async def find(self, session: Session, *, exclusive: bool) -> Found | None:
         """What the start of `session` made, or None where nothing is provable now.
@@ -83,7 +85,7 @@ class StartLookup:
     async def _session_id(
         self, agent: PipecatCloudClient, session: Session, bot: Participant | None, *, exclusive: bool
     ) -> str | None:
-        under_way = self._remotes.starting - {session.nonce}
+        under_way = await self._under_way() - {session.nonce}
         unheld = await self._unheld(agent, session)
         if bot is not None:
             whole = await asyncio.gather(*(agent.get_session(record.session_id) for record in unheld))
@@ -94,6 +96,13 @@ class StartLookup:
             earliest = await self._store.read(partial(session_rows.earliest_sent, nonces=under_way))
             unheld = [record for record in unheld if _created_before(record, earliest and earliest - CLOCK_SLACK)]
         return unheld[0].session_id if unheld else None
+
+    async def _under_way(self) -> frozenset[str]:
+        """The starts that are being made now, here and by other workers."""
+        here = frozenset(self._remotes.starting)
+        if not self._store.shared:
+            return here
+        return here | await self._store.read(partial(session_rows.sent_by_others, worker_id=self._worker_id()))
 
     async def _room_by_mark(self, nonce: str) -> tuple[str | None, Participant | None]:
         for client in self._remotes.daily.clients:

@@ -7,6 +7,7 @@ submission is looked up in Cekura's list. Nothing is repeated.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -36,11 +37,20 @@ FOUND_WITHOUT_ROOM: Final = "its start answer was lost; the session was found, b
 class Recovery:
     """Settles what is uncertain in one batch."""
 
-    def __init__(self, *, roster: Roster, remotes: Remotes, store: Store, clock: Clock, speed: float) -> None:
+    def __init__(
+        self,
+        *,
+        roster: Roster,
+        remotes: Remotes,
+        store: Store,
+        clock: Clock,
+        speed: float,
+        worker_id: Callable[[], str],
+    ) -> None:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
-        self._lookup = StartLookup(remotes=remotes, store=store)
+        self._lookup = StartLookup(remotes=remotes, store=store, worker_id=worker_id)
         self._interval = LOOK_AGAIN / speed
         self._shown_within = SHOWN_WITHIN / speed
 

@@ -197,6 +197,10 @@ class Roster:
         """Run a query on the store."""
         return await self._ledger.read(query)
 
+    async def write_late(self, unit: SessionUnit) -> None:
+        """Commit what an answer said of a session, although another worker drives this batch now."""
+        await self._ledger.write_late(unit)
+
     async def check_owned(self) -> None:
         """Disowned where another worker drives this batch now."""
         await self._ledger.check()

@@ -22,6 +22,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.budget import CallBudget, plan_starts
 from orchestrator.domain.errors import (
     Conflict,
+    Disowned,
     InvalidPlan,
     InvalidSettings,
     OutcomeUnknown,
@@ -323,6 +324,9 @@ class Starter:
         )
         try:
             await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
+        except Disowned:
+            await self._roster.write_late(answer)  # with its id, whoever drives the batch now can end it
+            raise
         except Conflict:
             await self._taken(run, session, started)
             return

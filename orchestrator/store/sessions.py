@@ -33,7 +33,7 @@ from orchestrator.store.batches import going_on
 from orchestrator.store.budget import has_room, has_shared_room, note_one_more
 from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.remnants import note_token_left
-from orchestrator.store.tables import UtcTime, sessions
+from orchestrator.store.tables import UtcTime, batches, sessions
 
 # The statements of a session's way are put together once: to do so each time costs three times what they do themselves.
 _OF: Final = sessions.c.nonce == bindparam("of_session")
@@ -318,6 +318,14 @@ def list_sessions(
     if limit is not None:
         query = query.limit(limit)
     return [session_of(row) for row in connection.execute(query)]
+
+
+def sent_by_others(connection: Connection, *, worker_id: str) -> frozenset[str]:
+    """The sessions whose start call other workers may be making now."""
+    others = (batches.c.owner != worker_id) & batches.c.owner.is_not(None)
+    under_way = (sessions.c.status == SessionStatus.SENT.value) & _UNCONDEMNED
+    query = select(sessions.c.nonce).join(batches, batches.c.batch_id == sessions.c.batch_id)
+    return frozenset(row.nonce for row in connection.execute(query.where(under_way, others)))
 
 
 def earliest_sent(connection: Connection, *, nonces: Collection[str]) -> datetime | None:
