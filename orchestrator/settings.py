@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     cekura_api_url: str = Field(default="https://api.cekura.ai", validation_alias="CEKURA_API_URL")
     cekura_dashboard_url: str = Field(default="https://dashboard.cekura.ai", validation_alias="CEKURA_DASHBOARD_URL")
     cekura_project_id: str | None = Field(default=None, validation_alias="CEKURA_PROJECT_ID")
+    cekura_webhook_secret: ApiKey | None = Field(default=None, validation_alias="CEKURA_WEBHOOK_SECRET")
     pipecat_public_key: ApiKey | None = Field(default=None, validation_alias="PIPECAT_CLOUD_API_KEY")
     pipecat_private_key: ApiKey | None = Field(default=None, validation_alias="PIPECAT_CLOUD_PRIVATE_KEY")
     pipecat_api_host: str = Field(default="https://api.pipecat.daily.co", validation_alias="PIPECAT_API_HOST")
@@ -59,7 +60,14 @@ class Settings(BaseSettings):
         """Read nothing but what `load_settings` resolved (it knows `*_FILE` and injected environments)."""
         return (init_settings,)
 
-    @field_validator("cekura_api_key", "pipecat_public_key", "pipecat_private_key", "daily_api_key", mode="before")
+    @field_validator(
+        "cekura_api_key",
+        "cekura_webhook_secret",
+        "pipecat_public_key",
+        "pipecat_private_key",
+        "daily_api_key",
+        mode="before",
+    )
     @classmethod
     def _masked(cls, value: Any) -> Any:
         return ApiKey(value.strip()) if isinstance(value, str) and value.strip() else None

@@ -9,6 +9,7 @@ from orchestrator.settings import DEFAULT_DATABASE_URL, load_settings, variable_
 PLAIN = "sk_0123456789abcdef"
 KEYS = {
     "CEKURA_API_KEY": "cekura_api_key",
+    "CEKURA_WEBHOOK_SECRET": "cekura_webhook_secret",
     "PIPECAT_CLOUD_API_KEY": "pipecat_public_key",
     "PIPECAT_CLOUD_PRIVATE_KEY": "pipecat_private_key",
     "DAILY_API_KEY": "daily_api_key",
@@ -27,7 +28,7 @@ def test_an_empty_environment_means_the_public_remotes_a_local_file_and_no_keys(
     assert settings.pipecat_api_host == "https://api.pipecat.daily.co"
     assert settings.daily_api_url == "https://api.daily.co/v1"
     assert settings.database_url == DEFAULT_DATABASE_URL == "sqlite:///.orchestrator/state.db"
-    assert [getattr(settings, field) for field in KEYS.values()] == [None] * 4
+    assert [getattr(settings, field) for field in KEYS.values()] == [None] * len(KEYS)
     assert settings.daily_keys == {}
 
 

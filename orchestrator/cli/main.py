@@ -133,6 +133,12 @@ def sandbox(
     seed: Annotated[int, typer.Option(metavar="N", help="Decides delays and lengths of calls.")] = 0,
     calls_limit: Annotated[int, typer.Option(metavar="N", min=1, help="Calls Cekura runs at once.")] = 10,
     max_sessions: Annotated[int, typer.Option(metavar="N", min=1, help="Sessions of one agent at once.")] = 50,
+    webhook_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where Cekura's webhooks go; none are sent without it.")
+    ] = None,
+    webhook_secret: Annotated[
+        str | None, typer.Option(metavar="TEXT", envvar="CEKURA_WEBHOOK_SECRET", help="The secret that they carry.")
+    ] = None,
     log_level: Logged = None,
 ) -> None:
     """Play the remote APIs on one port until Ctrl-C; prints the environment that points a client at them."""
@@ -148,6 +154,8 @@ def sandbox(
         seed=seed,
         calls_limit=calls_limit,
         max_sessions=max_sessions,
+        webhook_url=webhook_url,
+        webhook_secret=webhook_secret,
     )
     carry_out(lambda: serve(order), log_level=log_level)
 

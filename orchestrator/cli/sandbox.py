@@ -7,13 +7,14 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.tables import new_table
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.sandbox import Sandbox, SandboxSettings, UnknownFault, list_faults
+from orchestrator.sandbox.settings import WEBHOOK_SECRET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class SandboxOrder:
     seed: int
     calls_limit: int
     max_sessions: int
+    webhook_url: str | None
+    webhook_secret: str | None = field(repr=False)
 
 
 def print_faults() -> None:
@@ -45,7 +48,7 @@ async def serve(order: SandboxOrder) -> int:
         loop.add_signal_handler(number, stopped.set)
     try:
         async with _sandbox(order) as sandbox:
-            sys.stdout.write("".join(f"{line}\n" for line in export_lines(sandbox.environment())))
+            sys.stdout.write("".join(f"{line}\n" for line in export_lines(_shown(sandbox, order))))
             sys.stdout.flush()
             _say(sandbox, order)
             await stopped.wait()
@@ -58,12 +61,19 @@ async def serve(order: SandboxOrder) -> int:
 
 
 def _sandbox(order: SandboxOrder) -> Sandbox:
+    if order.webhook_url is not None and not order.webhook_url.startswith(("http://", "https://")):
+        raise InvalidSettings(
+            "--webhook-url: not an address of http or https",
+            next_step="The worker takes webhooks at /webhooks/cekura, below the address it listens on.",
+        )
     settings = SandboxSettings(
         speed=order.speed,
         seed=order.seed,
         faults=tuple(order.faults),
         calls_limit=order.calls_limit,
         max_sessions=order.max_sessions,
+        webhook_url=order.webhook_url,
+        webhook_secret=order.webhook_secret or WEBHOOK_SECRET,
     )
     try:
         return Sandbox(settings, port=order.port)
@@ -71,6 +81,14 @@ def _sandbox(order: SandboxOrder) -> Sandbox:
         raise InvalidSettings(
             f"--fault: {error}", next_step="`orchestrator sandbox --list-faults` prints them all."
         ) from error
+
+
+def _shown(sandbox: Sandbox, order: SandboxOrder) -> Mapping[str, str]:
+    """What a client needs; a secret that was brought along is known there, and is none of the sandbox's own."""
+    environment = sandbox.environment()
+    if order.webhook_secret:
+        environment.pop("CEKURA_WEBHOOK_SECRET", None)
+    return environment
 
 
 def _say(sandbox: Sandbox, order: SandboxOrder) -> None:

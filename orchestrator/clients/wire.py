@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 LONGEST_CLOCK: Final = 3  # parts of a duration: hours, minutes, seconds
+LONGEST_NUMBER: Final = 40  # digits of an integer sent as text: Python refuses to read some thousands of them
 
 
 def text_of(value: Any) -> str:
@@ -30,7 +31,7 @@ def whole_number(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    if isinstance(value, str) and len(value) <= LONGEST_NUMBER and value.strip().isascii() and value.strip().isdigit():
         return int(value)
     return None
 

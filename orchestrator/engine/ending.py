@@ -2,7 +2,7 @@
 
 Ending begins nothing new, ends the calls under way and condemns every session, in that order: a call that ends by name
 is not cut short, and a session that is condemned is stopped by the reaper at once. A batch that drains lets its calls
-come to their own end first.
+come to their own end first. Whoever looks at the batch's row also sees there that Cekura is said to have news.
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ class Ending:
         self._refusals = refusals
         self._condemned = condemned
         self._hurried = hurried
+        self._poked_at = roster.batch.poked_at
 
     async def run(self) -> None:
         """Notice a committed wish to cancel, or a refusal of the first start, and end every run."""
         bell = self._roster.alarm_bell()  # every look reads the batch's row: not at each change of a run
         while not self._roster.finished:
             batch = await self._batch()
+            self._hear(batch)
             if batch.cancel_asked_at is not None:
                 await self._cancel(batch)
             elif self._refusals:
@@ -66,6 +68,12 @@ class Ending:
                 await self._end(reason)
             else:
                 await bell.wait(LOOK_EVERY)
+
+    def _hear(self, batch: Batch) -> None:
+        """Pass it on that somebody heard news since the last look; any other time will do, for clocks differ."""
+        if batch.poked_at != self._poked_at:
+            self._poked_at = batch.poked_at
+            self._roster.poke()
 
     async def _batch(self) -> Batch:
         return await self._roster.read(partial(batch_rows.get_batch, batch_id=self._roster.batch.batch_id))

@@ -67,6 +67,7 @@ class Roster:
         self._patience = Patience(retries=plan.infrastructure_retries)
         self._bells: list[asyncio.Event] = []
         self._alarms: list[asyncio.Event] = []
+        self._news = asyncio.Event()
         self._toll: asyncio.TimerHandle | None = None
         self._tolled_at = float("-inf")  # by the loop's clock
         self.closing = False  # nothing new is started or submitted any more
@@ -98,6 +99,14 @@ class Roster:
         event = asyncio.Event()
         self._alarms.append(event)
         return Bell(event)
+
+    def news_bell(self) -> Bell:
+        """The bell of whoever polls Cekura; a poke rings it, and the end of the last run."""
+        return Bell(self._news)
+
+    def poke(self) -> None:
+        """Cekura is said to have news of this batch: the next poll need not wait for its time."""
+        self._news.set()
 
     def ring(self) -> None:
         """Wake everybody who waits for a change: now, or as soon as the last waking is RINGS_APART ago."""
@@ -290,6 +299,7 @@ class Roster:
                 self._locks.pop(after.run_id, None)
             if self.finished:
                 self._over.set()
+                self._news.set()
                 self.alarm()
         self.ring()
 
@@ -299,6 +309,10 @@ class Bell:
 
     def __init__(self, event: asyncio.Event) -> None:
         self._event = event
+
+    def clear(self) -> None:
+        """Forget that it rang."""
+        self._event.clear()
 
     async def wait(self, seconds: float) -> None:
         """Return at the next ring (or at once, if it rang since the last wait), at latest after `seconds`."""

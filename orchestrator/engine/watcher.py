@@ -1,6 +1,7 @@
 """Follows submitted runs: one bulk request for many, jittered, tolerant of failures; and the deadlines of ours.
 
-A missing id is unknown, not done. An unrecognised status word is waited out, bounded by the run's own deadline.
+A missing id is unknown, not done. An unrecognised status word is waited out, bounded by the run's own deadline. Who
+heard that there is news may bring the next poll forward, never replace it: only a poll is believed.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from orchestrator.domain.errors import RemoteError
 from orchestrator.domain.observation import CallObservation, CallStatus
 from orchestrator.domain.run import WITH_CEKURA, CallSeen, Overdue, Run, RunStatus
 from orchestrator.engine.remotes import Remotes
-from orchestrator.engine.roster import Roster
+from orchestrator.engine.roster import Bell, Roster
 from orchestrator.engine.starter import Starter
 
 JITTER: Final = 0.1
+POLLS_APART: Final = 1.0  # seconds at least, however often somebody says that there is news
 CALLED: Final = frozenset({CallStatus.IN_CALL, CallStatus.EVALUATING, CallStatus.COMPLETED})
 
 
@@ -40,18 +42,27 @@ class Watcher:
 
     async def run(self) -> None:
         """Poll while any run may still be with Cekura; the interval runs from poll to poll."""
-        bell = self._roster.bell()
-        next_poll = 0.0
+        bell, news = self._roster.bell(), self._roster.news_bell()
+        next_poll, soonest = 0.0, 0.0
         while not self._roster.finished:
             if not self._roster.count(*WITH_CEKURA):
                 await bell.wait(1.0)
                 continue
-            wait = next_poll - self._clock.monotonic()
-            if wait > 0:
-                await self._roster.rest(wait)
-            next_poll = self._clock.monotonic() + self._interval()
+            await self._wait(next_poll, soonest, news)
+            now, interval = self._clock.monotonic(), self._interval()
+            next_poll, soonest = now + interval, now + min(interval, POLLS_APART / self._roster.batch.speed)
+            news.clear()  # what is heard of while this poll is under way may be too late for it
             await self._poll()
             await self._give_up_overdue()
+
+    async def _wait(self, next_poll: float, soonest: float, news: Bell) -> None:
+        """Wait for the time of the next poll, or for news since the last one, but never less than until `soonest`."""
+        left = soonest - self._clock.monotonic()
+        if left > 0:
+            await self._roster.rest(left)
+        left = next_poll - self._clock.monotonic()
+        if left > 0:
+            await news.wait(left)
 
     def _interval(self) -> float:
         spread = 1 + self._random.uniform(0, JITTER)

@@ -177,7 +177,11 @@ class TimingSection(Section):
     """Intervals and graces, in seconds."""
 
     poll_interval: float = Field(
-        default=5.0, ge=0.5, le=300, description="Shortest seconds between polls of Cekura.", examples=[5]
+        default=5.0,
+        ge=0.5,
+        le=300,
+        description="Shortest seconds between polls of Cekura; a webhook from it cuts them short.",
+        examples=[5],
     )
     teardown_grace: float = Field(
         default=2.0, ge=0, le=600, description="Seconds from call end to teardown.", examples=[2]

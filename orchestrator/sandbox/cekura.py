@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 import secrets
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from orchestrator.sandbox.calls import CANCELLED, TERMINAL, Call, CallSurroundings, Run
 from orchestrator.sandbox.clock import SandboxClock
@@ -57,12 +57,36 @@ class SubmittedScenario:
     message: Any
 
 
+class Listener(Protocol):
+    """Who hears of results: webhooks are sent by it."""
+
+    def made(self, result: Result, go: Callable[[], None]) -> None:
+        """A result was made; its runs begin when `go` is called."""
+        ...
+
+    def talking(self, result: Result) -> None:
+        """One of its calls began."""
+        ...
+
+    def finished(self, result: Result) -> None:
+        """The last of its runs has its verdict."""
+        ...
+
+
 class Cekura:
     """Results and runs, and which calls are on."""
 
     def __init__(
-        self, *, settings: SandboxSettings, clock: SandboxClock, faults: Faults, daily: Daily, sessions: Sessions
+        self,
+        *,
+        settings: SandboxSettings,
+        clock: SandboxClock,
+        faults: Faults,
+        daily: Daily,
+        sessions: Sessions,
+        listener: Listener,
     ) -> None:
+        self._listener = listener
         self.settings = settings
         self.clock = clock
         self.faults = faults
@@ -95,8 +119,8 @@ class Cekura:
         result = Result(id=self._new_id(), agent=agent or DEFAULT_AGENT, created_at=now, updated_at=now)
         result.runs = [self._new_run(result, scenario) for scenario in scenarios]
         self.results[result.id] = result
-        for run in result.runs:
-            self._enqueue(run)
+        runs = list(result.runs)
+        self._listener.made(result, lambda: self._enqueue_all(runs))
         if self.settings.shuffle_runs:
             self._random.shuffle(result.runs)
         return result
@@ -129,6 +153,11 @@ class Cekura:
         self.runs[run.id] = run
         self.coming_by_room.setdefault(run.room_url, set()).add(run.id)
         return run
+
+    def _enqueue_all(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            if run.coming:
+                self._enqueue(run)
 
     def _enqueue(self, run: Run) -> None:
         fate = self.faults.take("call")
@@ -169,10 +198,14 @@ class Cekura:
 
     def _changed(self, run: Run) -> None:
         run.cached = None
-        self.results[run.result_id].updated_at = self.clock.now()
+        result = self.results[run.result_id]
+        result.updated_at = self.clock.now()
         if run.status == "in_progress":
             self.talking.add(run.id)
             self.peak_talking = max(self.peak_talking, len(self.talking))
+            self._listener.talking(result)
+        elif run.status in TERMINAL and all(one.status in TERMINAL for one in result.runs):
+            self._listener.finished(result)
 
     def _ended(self, run: Run) -> None:
         self.talking.discard(run.id)

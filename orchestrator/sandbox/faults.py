@@ -61,6 +61,12 @@ SPECIFIC: Final = {
     "call.times_out": "the call runs to its longest and ends as a timeout",
     "call.tester_crashes": "the tester crashes in mid-call",
     "call.queued_long": "the run waits in_queue for 60 more seconds",
+    "webhook.lost": "the webhook of a finished result is never sent",
+    "webhook.duplicate": "the webhook of a finished result is sent twice",
+    "webhook.early": "a result's only webhook is sent in its first call, and says that every run succeeded",
+    "webhook.stranger": "the webhook of a finished result names a result and runs that do not exist",
+    "webhook.garbled": "the webhook of a finished result breaks off in mid-body",
+    "webhook.wrong_secret": "the webhook of a finished result carries another secret",
     "rooms_delete.all_or_nothing": "400 and nothing deleted when one name is unknown",
     "eject.ignored": "200 naming nobody, nobody leaves",
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.sandbox.daily import Daily
     from orchestrator.sandbox.faults import Faults
     from orchestrator.sandbox.kills import Kills
+    from orchestrator.sandbox.webhooks import Webhooks
     from orchestrator.sandbox.world import World
 
 
@@ -43,6 +44,7 @@ class Sandbox:
         self._runner: web.AppRunner | None = None
         self._clock: SandboxClock | None = None
         self._attend: AttendRoute | None = None
+        self._webhooks: Webhooks | None = None
         self._world: World | None = None
         self._daily: Daily | None = None
 
@@ -70,6 +72,8 @@ class Sandbox:
             self._clock.close()
         if self._attend is not None:
             await self._attend.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -85,9 +89,11 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """The variables that point a client at this sandbox."""
+        heard = {"CEKURA_WEBHOOK_SECRET": self.settings.webhook_secret} if self.settings.webhook_url else {}
         return {
             "CEKURA_API_KEY": CEKURA_KEY,
             "CEKURA_API_URL": self.url,
+            **heard,
             "PIPECAT_CLOUD_API_KEY": PUBLIC_KEY,
             "PIPECAT_CLOUD_PRIVATE_KEY": PRIVATE_KEY,
             "PIPECAT_API_HOST": self.url,
@@ -109,13 +115,17 @@ class Sandbox:
         from orchestrator.sandbox.routes_pipecat import PipecatCloudRoutes, RunnerRoutes
         from orchestrator.sandbox.routes_sandbox import add_sandbox_routes
         from orchestrator.sandbox.sessions import Sessions
+        from orchestrator.sandbox.webhooks import Webhooks
         from orchestrator.sandbox.world import World
 
         settings, faults = self.settings, self.faults
         clock = SandboxClock(speed=settings.speed)
         daily = Daily(settings=settings, clock=clock)
         sessions = Sessions(settings=settings, clock=clock, faults=faults)
-        cekura = Cekura(settings=settings, clock=clock, faults=faults, daily=daily, sessions=sessions)
+        webhooks = Webhooks(settings=settings, clock=clock, faults=faults)
+        cekura = Cekura(
+            settings=settings, clock=clock, faults=faults, daily=daily, sessions=sessions, listener=webhooks
+        )
         edge = Edge(clock=clock, faults=faults, kills=self.kills)
         submissions = CekuraRoutes(cekura=cekura, clock=clock, settings=settings)
         app = web.Application(client_max_size=8_000_000)
@@ -125,7 +135,7 @@ class Sandbox:
         RunnerRoutes(daily=daily, sessions=sessions, clock=clock).add_to(app, edge)
         self._attend = AttendRoute(daily=daily, sessions=sessions, settings=settings)
         self._attend.add_to(app)
-        self._clock, self._daily = clock, daily
+        self._clock, self._daily, self._webhooks = clock, daily, webhooks
         self._world = World(
             clock=clock,
             faults=faults,
@@ -133,6 +143,7 @@ class Sandbox:
             sessions=sessions,
             cekura=cekura,
             submissions=submissions,
+            webhooks=webhooks,
             edge=edge,
         )
         add_sandbox_routes(app, world=self._world, faults=faults, kills=self.kills)

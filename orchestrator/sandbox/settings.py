@@ -6,7 +6,7 @@ names itself (a room's `exp`) are real Unix times and are never scaled.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 CEKURA_KEY: Final = "ck_sandbox"
@@ -14,6 +14,7 @@ PUBLIC_KEY: Final = "pk_sandbox"
 PRIVATE_KEY: Final = "sk_sandbox"
 DAILY_KEY: Final = "daily_sandbox"
 CLOUD_DAILY_KEY: Final = "daily_cloud_sandbox"
+WEBHOOK_SECRET: Final = "whsec_sandbox"  # noqa: S105  the sandbox's own
 USER_DOMAIN: Final = "sandbox"
 CLOUD_DOMAIN: Final = "cloud-sandbox"
 
@@ -52,6 +53,10 @@ class SandboxSettings:
     """Scenario ids that Cekura does not know; every other positive integer is one."""
     key_has_billing: bool = True
     """False plays a project-scoped key, which billing/info refuses."""
+    webhook_url: str | None = None
+    """Where the project's webhooks go; None sends none."""
+    webhook_secret: str = field(default=WEBHOOK_SECRET, repr=False)
+    """What they carry as X-CEKURA-SECRET."""
 
     max_sessions: int = 50
     """Sessions of one Pipecat Cloud agent alive at once; a start on top is refused, not queued."""

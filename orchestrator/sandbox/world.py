@@ -19,6 +19,7 @@ from orchestrator.sandbox.history import run_history, session_history
 from orchestrator.sandbox.rooms import Room
 from orchestrator.sandbox.routes_cekura import CekuraRoutes
 from orchestrator.sandbox.sessions import Session, Sessions
+from orchestrator.sandbox.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class World:
     sessions: Sessions
     cekura: Cekura
     submissions: CekuraRoutes
+    webhooks: Webhooks
     edge: Edge
 
     def document(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class World:
             "paid_seconds": round(self.clock.speed * sum(session.lived(now) for session in sessions), 1),
             "requests": dict(self.edge.requests),
             "poll_ids": self.submissions.polled_ids,
+            "webhooks": dict(self.webhooks.answers),
             "faults_armed": self.faults.armed(),
             "faults_fired": dict(self.faults.fired),
             "attending_after_ejection": self._attending_after_ejection(),

@@ -13,7 +13,8 @@ from orchestrator.domain.errors import Disowned, NotFound
 from orchestrator.domain.run import Run
 from orchestrator.domain.verdict import Outcome
 from orchestrator.store import runs
-from orchestrator.store.tables import batches
+from orchestrator.store.tables import batches, submissions
+from orchestrator.store.tables import runs as run_rows
 
 
 def record_batch(connection: Connection, batch: Batch, planned: Sequence[Run]) -> None:
@@ -115,6 +116,26 @@ def going_on(batch_id: ColumnElement[str]) -> ColumnElement[bool]:
 def record_refusal(connection: Connection, batch_id: str, *, reason: str) -> None:
     """Note why the batch ended before it cost anything."""
     connection.execute(update(batches).where(batches.c.batch_id == batch_id).values(refusal=reason))
+
+
+def record_poked(
+    connection: Connection, *, cekura_result_id: int | None, cekura_run_ids: Sequence[int], at: datetime
+) -> list[str]:
+    """Note that Cekura is said to have news of this result or these runs; the open batches that hold any of them.
+
+    Nothing is written where no open batch does. Whoever drives one sees it in the row, in whichever process.
+    """
+    holds = []
+    if cekura_result_id is not None:
+        held = select(submissions.c.batch_id).where(submissions.c.cekura_result_id == cekura_result_id)
+        holds.append(batches.c.batch_id.in_(held))
+    if cekura_run_ids:
+        held = select(run_rows.c.batch_id).where(run_rows.c.cekura_run_id.in_(cekura_run_ids))
+        holds.append(batches.c.batch_id.in_(held))
+    if not holds:
+        return []
+    poke = update(batches).where(batches.c.status == BatchStatus.OPEN.value, or_(*holds)).values(poked_at=at)
+    return [row.batch_id for row in connection.execute(poke.returning(batches.c.batch_id))]
 
 
 def record_closed(connection: Connection, batch_id: str, *, at: datetime, outcome: Outcome) -> None:

@@ -29,6 +29,7 @@ from sqlalchemy.types import TypeEngine
 MAY_HOLD: Final = "session_end <> 'confirmed'"  # of sessions: what no longer counts against any budget is left out
 BEING_JUDGED: Final = "status = 'call_ended'"  # of runs
 AT_WORK: Final = "condemned_at IS NULL AND status <> 'refused'"  # of sessions: coming, called, or waiting in a pool
+WITH_CEKURA: Final = "cekura_run_id IS NOT NULL"  # of runs: what Cekura was given
 IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
 
 
@@ -113,6 +114,7 @@ runs: Final = Table(
     Index("runs_of_a_batch", "batch_id", "index"),
     Index("runs_by_revision", "batch_id", "revision"),
     Index("runs_being_judged", "status", sqlite_where=text(BEING_JUDGED), postgresql_where=text(BEING_JUDGED)),
+    Index("runs_by_cekura_run", "cekura_run_id", sqlite_where=text(WITH_CEKURA), postgresql_where=text(WITH_CEKURA)),
 )
 
 submissions: Final = Table(

@@ -23,7 +23,9 @@ DOORS = {
     "yarl": ("clients/transport.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),
-    "loguru": ("app/graph.py", "engine/", "telemetry.py", "plans/rooms.py", "store/remnants.py"),
+    "fastapi": ("api/",),
+    "starlette": ("api/",),
+    "loguru": ("app/graph.py", "app/webhook.py", "engine/", "telemetry.py", "plans/rooms.py", "store/remnants.py"),
     # The vendors' own clients repeat paid calls or hide refused connections: they are witnesses in tests only.
     "cekura": (),
     "pipecatcloud": (),

@@ -4,8 +4,6 @@ Over loopback an answer takes no time there, so what is left is what we wait for
 """
 
 import asyncio
-from bisect import bisect_right
-from collections import Counter
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -14,6 +12,7 @@ import pytest
 from orchestrator.app.batches import create_batch, view_batch
 from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
+from tests.support.asked import Asked
 from tests.support.bench import Bench
 from tests.support.ordeal import empty_state, stand_still_for_commits
 from tests.support.virtual import VirtualLoop, virtual_time
@@ -21,24 +20,6 @@ from tests.support.virtual import VirtualLoop, virtual_time
 RUNS, SESSIONS = 60, 20
 GRACE, POLL_INTERVAL = 2.0, 5.0
 DAILYS_LIMIT = 20.0  # requests a second
-
-
-class Asked(Counter):
-    """The sandbox's count of requests, with the time of each."""
-
-    def __init__(self):
-        super().__init__()
-        self.times = {}
-
-    def __setitem__(self, operation, number):
-        super().__setitem__(operation, number)
-        self.times.setdefault(operation, []).append(asyncio.get_running_loop().now().timestamp())
-
-    def most_within(self, seconds, *operations):
-        times = sorted(time for operation in operations for time in self.times.get(operation, ()))
-        return max(
-            (position - bisect_right(times, time - seconds) + 1 for position, time in enumerate(times)), default=0
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from orchestrator.sandbox.faults import GENERIC, OPERATIONS, SPECIFIC
 from tests.support.ordeal import Ordeal, play, wrongs
 from tests.support.scenes import (
     BUDGETED,
+    HEARD,
     LINGERING,
     LOST_START,
     LOST_SUBMISSION,
@@ -97,6 +98,12 @@ STRANGE = (
     strange("call.tester_crashes=1"),
     strange("call.tester_crashes=99999", inconclusive=2, reason="The testing agent's pipeline failed"),
     strange("call.queued_long=1"),
+    strange("webhook.lost=1", scene=HEARD),
+    strange("webhook.duplicate=2", scene=HEARD),
+    strange("webhook.early=2", scene=HEARD),
+    strange("webhook.stranger=1", scene=HEARD),
+    strange("webhook.garbled=1", scene=HEARD),
+    strange("webhook.wrong_secret=1", scene=HEARD),
     strange("rooms_delete.all_or_nothing=1", scene=STOPPED),
     strange("eject.ignored=1", scene=LINGERING),
 )

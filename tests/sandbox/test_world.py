@@ -33,6 +33,7 @@ async def test_an_empty_world_has_every_figure(play):
         "paid_seconds": 0,
         "requests": {},
         "poll_ids": 0,
+        "webhooks": {},
         "faults_armed": [],
         "faults_fired": {},
         "attending_after_ejection": [],

@@ -19,6 +19,7 @@ from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.sandbox.faults import parse_fault
 from orchestrator.store.database import open_store
 from tests.support.bench import Bench
+from tests.support.receiver import listening
 from tests.support.virtual import VirtualLoop, virtual_time
 
 LONGEST = 6 * 3600.0  # virtual seconds
@@ -29,7 +30,10 @@ CANCELLED = "cancelled in a storm"
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """The batch a fault strikes, chosen so that the operation is asked for at all; `during` goes on beside it."""
+    """The batch a fault strikes, chosen so that the operation is asked for at all; `during` goes on beside it.
+
+    `webhooks`: Cekura sends them, and they are taken.
+    """
 
     runs: int = 2
     different: bool = False  # a scenario of its own for each run
@@ -37,6 +41,7 @@ class Scene:
     plan: str = ""
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    webhooks: bool = False
     during: Callable[[Worker, Sandbox, str], Awaitable[None]] | None = None
     ends: str = "passed"
     reason: str = ""
@@ -87,13 +92,23 @@ def play(ordeal, folder, environ=lambda _: {}):
 
 
 async def _play(ordeal, folder, environ):
+    if not ordeal.scene.webhooks:
+        return await _play_with(ordeal, folder, environ)
+    async with listening() as receiver:
+        return await _play_with(ordeal, folder, environ, receiver)
+
+
+async def _play_with(ordeal, folder, environ, receiver=None):
     loop, scene, bench = asyncio.get_running_loop(), ordeal.scene, Bench(folder=folder, speed=1.0)
     (folder / "state.db").write_bytes(empty_state())
     settings = {"call_seconds": (15.0, 25.0), **scene.sandbox, "faults": (*scene.faults, *ordeal.faults)}
+    settings |= {"webhook_url": receiver.url} if receiver else {}
     began = loop.time()
     async with asyncio.timeout(LONGEST), Sandbox(SandboxSettings(**settings)) as box:
         async with bench.worker(box, **environ(box)) as worker:
             stand_still_for_commits(worker, loop)
+            if receiver:
+                receiver.serve(worker.store, worker.clock)
             batch = await create_batch(worker, plan_from_text(text_of(ordeal, bench, box), name="test"))
             async with asyncio.TaskGroup() as both:
                 both.create_task(worker.driver.drive(batch.batch_id))

@@ -24,6 +24,7 @@ STOPPED = Scene(
     ends="inconclusive",
     reason=CANCELLED,
 )
+HEARD = Scene(webhooks=True)
 SCENES = {
     "start": BUDGETED,
     "submit": BUDGETED,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from orchestrator.sandbox.faults import list_faults, parse_fault
 
-# What the engine never asks for: no request of theirs could be struck while a batch is driven.
-NEVER_ASKED = {"runner_status", "room_create", "room_list", "room_update", "result_rename", "billing"}
+# What the engine never asks for: no request of theirs could be struck while a batch is driven. Nobody takes webhooks.
+NEVER_ASKED = {"runner_status", "room_create", "room_list", "room_update", "result_rename", "billing", "webhook"}
 # What a batch is made of; the rest is asked beside it.
 PAID = ("start", "bot", "submit", "call")
 # A call is asked to end three times. Cekura refusing each of them leaves no way but to cut the call short, and no run

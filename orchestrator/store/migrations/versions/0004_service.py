@@ -12,6 +12,7 @@ depends_on = None
 
 TIME = sa.String(32).with_variant(sa.DateTime(timezone=True), "postgresql")
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+WITH_CEKURA = "cekura_run_id IS NOT NULL"
 IN_POOL = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"
 MAY_HOLD = "session_end <> 'confirmed'"
 AT_WORK = "condemned_at IS NULL AND status <> 'refused'"
@@ -31,6 +32,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("revision", sa.Integer, nullable=False, server_default="0"))
     op.create_index("runs_by_revision", "runs", ["batch_id", "revision"])
     _create_partial("runs_being_judged", "runs", "status", BEING_JUDGED)
+    _create_partial("runs_by_cekura_run", "runs", "cekura_run_id", WITH_CEKURA)
     _change_sessions()
     _create_workers()
     _create_schedules()
