@@ -310,10 +310,6 @@ class Bell:
     def __init__(self, event: asyncio.Event) -> None:
         self._event = event
 
-    def clear(self) -> None:
-        """Forget that it rang."""
-        self._event.clear()
-
     async def wait(self, seconds: float) -> None:
         """Return at the next ring (or at once, if it rang since the last wait), at latest after `seconds`."""
         try:

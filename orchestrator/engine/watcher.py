@@ -51,7 +51,6 @@ class Watcher:
             await self._wait(next_poll, soonest, news)
             now, interval = self._clock.monotonic(), self._interval()
             next_poll, soonest = now + interval, now + min(interval, POLLS_APART / self._roster.batch.speed)
-            news.clear()  # what is heard of while this poll is under way may be too late for it
             await self._poll()
             await self._give_up_overdue()
 

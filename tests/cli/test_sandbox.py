@@ -40,6 +40,7 @@ def test_every_fault_is_listed_with_its_meaning(shell):
         (("--fault", "bot.never_jions=1"), "did you mean 'bot.never_joins'?"),
         (("--fault", "bot.never_joins=often"), "OPERATION.FAULT=COUNT"),
         (("--speed", "0"), "--speed"),
+        (("--webhook-url", "worker:8080"), "--webhook-url"),
     ],
 )
 def test_what_cannot_be_played_is_refused(shell, arguments, said):
@@ -58,3 +59,16 @@ def test_a_port_in_use_is_named(shell):
 
     assert ended.code == 2
     assert "Choose another port" in ended.err
+
+
+@pytest.mark.parametrize(("given", "printed"), [(None, ["export CEKURA_WEBHOOK_SECRET=whsec_sandbox"]), ("mine", [])])
+def test_the_secret_of_its_webhooks_is_printed_unless_it_was_brought_along(shell, steps, given, printed):
+    if given:
+        shell.environment["CEKURA_WEBHOOK_SECRET"] = given
+    child = shell.start("sandbox", "--port", "0", "--webhook-url", "http://127.0.0.1:9/webhooks/cekura")
+    steps.read_until(child, "Ctrl-C ends")
+    steps.interrupt(child)
+    ended = steps.finish(child)
+
+    assert [line for line in ended.out.splitlines() if "WEBHOOK" in line] == printed
+    assert "mine" not in ended.out + ended.err
