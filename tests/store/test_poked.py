@@ -66,11 +66,11 @@ async def test_each_poke_leaves_its_own_time(submitted):
     assert await poked_at(submitted, "b1") == NOW
 
 
-async def test_a_run_is_found_by_its_index(submitted):
+async def test_a_run_is_found_by_its_index(sqlite_store):
     """A webhook may come for each result of a service's whole history: none may read every run."""
 
     def plan(connection):
         query = "EXPLAIN QUERY PLAN SELECT batch_id FROM runs WHERE cekura_run_id IN (1, 2)"
         return " ".join(str(row) for row in connection.exec_driver_sql(query))
 
-    assert "runs_by_cekura_run" in await submitted.read(plan)
+    assert "runs_by_cekura_run" in await sqlite_store.read(plan)
