@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types floors bench image-check crash properties weather requirements clean
+.PHONY: help install demo test check format lint types floors bench image-check crash workers properties weather requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ bench: install ## measure everything beside the peers and write docs/benchmarks.
 
 crash: install ## kill a batch at every edge of every request, restart it, and show what is left (SEEDS=50: random)
 	$(BIN)/python -m tests.crash
+
+workers: install ## kill, freeze, stop and replace workers that share a PostgreSQL, restart it, and show what is left (SEEDS=20)
+	$(BIN)/python -m tests.workers
+	$(BIN)/python -m tests.workers --throughput
 
 properties: install ## befall a batch with random faults, cancels, deaths and restarts, and count them (EXAMPLES=500)
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/pytest tests/engine/test_properties.py --hypothesis-show-statistics

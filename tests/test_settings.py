@@ -54,7 +54,9 @@ def test_a_mounted_file_gives_a_key_without_its_last_newline(tmp_path, name, fie
 
 def test_every_variable_can_be_given_as_a_file(tmp_path):
     values = dict.fromkeys(variable_names(), "https://example.test")
-    values |= {"ORCHESTRATOR_DATA_MESSAGE_LIMIT": "17", "ORCHESTRATOR_DAILY_KEYS": f"acme={PLAIN}"}
+    numbers = ("DATA_MESSAGE_LIMIT", "SESSIONS_LIMIT", "CALLS_LIMIT", "BATCHES_AT_ONCE", "LEASE_SECONDS")
+    values |= {f"ORCHESTRATOR_{name}": "17" for name in numbers}
+    values |= {"ORCHESTRATOR_DAILY_KEYS": f"acme={PLAIN}"}
     for name, value in values.items():
         (tmp_path / name).write_text(value)
     from_files = load_settings({f"{name}_FILE": str(tmp_path / name) for name in values})

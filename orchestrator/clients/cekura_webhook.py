@@ -16,7 +16,7 @@ from orchestrator.clients.refusal import plain
 from orchestrator.clients.wire import list_of, record_of, text_of, whole_number
 from orchestrator.domain.secret import ApiKey
 
-LARGEST_BODY: Final = 1 << 20  # bytes
+LARGEST_BODY: Final = 4 << 20  # bytes; a result of dozens of runs carries all their transcripts
 MOST_RUNS: Final = 500  # ids taken from one webhook; its result's id speaks for the others
 LARGEST_ID: Final = (1 << 63) - 1  # what a database keeps
 LONGEST_EVENT: Final = 80  # characters

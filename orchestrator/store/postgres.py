@@ -16,6 +16,7 @@ from orchestrator.store.budget import forget_held
 CONNECT_SECONDS: Final = 5
 STATEMENT_MS: Final = 30_000
 LOCK_MS: Final = 10_000
+IDLE_MS: Final = 2_000  # between two statements: a worker frozen there would keep its locks, also that of its own lease
 READERS: Final = 2
 
 
@@ -44,6 +45,7 @@ def reading_engine(url: URL) -> Engine:
 
 def _engine(url: URL, *, readers: int = 0) -> Engine:
     options = f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS} -c timezone=UTC"
+    options += f" -c idle_in_transaction_session_timeout={IDLE_MS}"
     if readers:
         options += " -c default_transaction_read_only=on"
     return create_engine(
