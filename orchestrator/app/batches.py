@@ -60,9 +60,12 @@ async def run_batch(worker: Worker, batch_id: str) -> None:
     """Drive a batch to its end, and every other batch that nobody drives (left over, and cancelled)."""
     others = [other.batch_id for other in await leftovers(worker) if other.batch_id != batch_id]
     beside = [asyncio.create_task(worker.dispatcher.run(one), name=f"beside {one}") for one in others]
+    if worker.store.shared:
+        # A command that was killed a moment ago may still hold its lease: what it left is collected when that is over.
+        beside.append(asyncio.create_task(worker.dispatcher.serve(origin=Origin.COMMAND), name="collect"))
     try:
         await worker.dispatcher.run(batch_id)
-        await asyncio.gather(*beside, return_exceptions=True)
+        await worker.dispatcher.idle()
     finally:
         for task in beside:
             task.cancel()

@@ -74,11 +74,14 @@ class Dispatcher:
         """Whether the last look for batches was not longer ago: the sign that this worker works."""
         return self._clock.monotonic() - self._looked_at <= seconds
 
-    async def serve(self) -> None:
-        """Take and drive batches that nobody owns, until cancelled; nothing more is taken while it drains."""
+    async def serve(self, *, origin: Origin | None = None) -> None:
+        """Take and drive batches that nobody owns, until cancelled; nothing more is taken while it drains.
+
+        `origin`: only those that were asked for in this way.
+        """
         while True:
             if not self.draining:
-                await self._take()
+                await self._take(origin)
             try:
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._awake.wait()
@@ -98,11 +101,17 @@ class Dispatcher:
         self.draining = True
         await self.let_go()
 
-    async def _take(self) -> None:
+    async def idle(self) -> None:
+        """Wait until nothing is driven."""
+        while self._driving:
+            await asyncio.wait(list(self._driving.values()))
+
+    async def _take(self, origin: Origin | None) -> None:
         room = self._most - len(self._driving)
         try:
             if room > 0 and self._membership.held:
-                claim = partial(batch_rows.claim_batches, worker_id=self._membership.worker_id, most=room)
+                own = self._membership.worker_id
+                claim = partial(batch_rows.claim_batches, worker_id=own, most=room, origin=origin)
                 for batch in await self._store.write(claim):
                     await self._take_up(batch)
             self._looked_at = self._clock.monotonic()

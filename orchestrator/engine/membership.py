@@ -71,7 +71,7 @@ class Membership:
         await self._store.write(unit)
         self._believe(asked_at)
         if self._store.shared:
-            await self._count_workers()
+            await self._look_after_others()
 
     async def run(self) -> None:
         """Renew the lease until cancelled, fence whoever lost theirs; nothing to do where there can be no others."""

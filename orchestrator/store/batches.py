@@ -75,9 +75,14 @@ def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
 
 
-def claim_batches(connection: Connection, worker_id: str, *, most: int) -> list[Batch]:
-    """Take open batches that nobody owns, the oldest first: each goes to one worker, however many ask at once."""
+def claim_batches(connection: Connection, worker_id: str, *, most: int, origin: Origin | None = None) -> list[Batch]:
+    """Take open batches that nobody owns, the oldest first: each goes to one worker, however many ask at once.
+
+    `origin`: only those that were asked for in this way.
+    """
     free = batches.c.owner.is_(None) & (batches.c.status == BatchStatus.OPEN.value)
+    if origin is not None:
+        free &= batches.c.origin == origin.value
     waiting = select(batches.c.batch_id).where(free).order_by(batches.c.created_at).limit(most)
     chosen = [row.batch_id for row in connection.execute(waiting.with_for_update(skip_locked=True))]
     if not chosen:

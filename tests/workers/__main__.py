@@ -50,6 +50,8 @@ async def main():
         takeovers += trial.takeovers
         broken += bool(wrong)
         say(f"seed {seed}: {', '.join(trial.blows)}; {trial.outcomes}; {'; '.join(wrong) or 'every promise held'}")
+        for reason in trial.reasons:
+            say(f"    not passed: {reason}")
     if takeovers:
         say(
             f"taken over {len(takeovers)} times: median {statistics.median(takeovers):.1f} s after the blow, "
@@ -64,7 +66,7 @@ class Trial:
 
     def __init__(self, seed):
         self._random = random.Random(seed)
-        self.blows, self.takeovers, self.outcomes = [], [], ""
+        self.blows, self.takeovers, self.outcomes, self.reasons = [], [], "", []
 
     async def play(self, blows):
         """Returns what did not hold, as sentences."""
@@ -95,6 +97,7 @@ class Trial:
         views = [await fleet.view(batch_id) for batch_id in ids]
         outcomes = [run.outcome for view in views for run in view.runs]
         self.outcomes = f"{outcomes.count('passed')} of {len(outcomes)} passed"
+        self.reasons = sorted({run.reason for view in views for run in view.runs if run.outcome != "passed"})
         return list(broken(box, views))
 
     async def _strike(self, blow, fleet, server, ids):
