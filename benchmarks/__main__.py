@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import comparison, figures, limits, render, startup, window
+from benchmarks import comparison, figures, limits, lists, render, startup, window
 
 QUICK_FOLDER: Final = figures.ROOT / "benchmarks" / "out" / "quick"
 SIZES: Final = (50, 200, 1000)
@@ -63,6 +63,11 @@ def least(asked: argparse.Namespace) -> bool:
     return _keep("limits", limits.measure(), asked.folder)
 
 
+def history(asked: argparse.Namespace) -> bool:
+    """What each list costs as history grows."""
+    return _keep("lists", lists.measure((100, 1000) if asked.quick else lists.SIZES), asked.folder)
+
+
 def _keep(part: str, rows: list[dict[str, Any]], folder: Path) -> bool:
     figures.save(part, rows, folder=folder)
     for row in rows:
@@ -90,6 +95,7 @@ PARTS: Final = {
     "window": signals,
     "scale": scale,
     "limits": least,
+    "lists": history,
     "render": page,
 }
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator.app.graph import Worker
 from orchestrator.clock import Clock
-from orchestrator.domain.batch import Batch, BatchStatus, ExitCode, Origin, Totals, count, exit_code
+from orchestrator.domain.batch import Batch, ExitCode, Origin, Totals, count, exit_code
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import Run
@@ -73,7 +73,7 @@ async def run_batch(worker: Worker, batch_id: str) -> None:
 
 async def open_batches(store: Store) -> list[Batch]:
     """The batches that are not closed, newest first."""
-    return await store.read(partial(batch_rows.list_batches, limit=1000, status=BatchStatus.OPEN))
+    return await store.read(batch_rows.open_batches)
 
 
 async def leftovers(worker: Worker) -> list[Batch]:
@@ -90,7 +90,7 @@ async def leftovers(worker: Worker) -> list[Batch]:
 async def _left_begun(store: Store, batch: Batch) -> bool:
     if store.shared:
         return False
-    return bool(await store.read(partial(session_rows.list_sessions, batch_id=batch.batch_id, limit=1)))
+    return bool(await store.read(partial(session_rows.page_sessions, batch_id=batch.batch_id, limit=1)))
 
 
 async def cancel_leftovers(worker: Worker, *, but: str | None = None, reason: str = LEFT_BEHIND) -> list[BatchView]:
@@ -115,13 +115,11 @@ async def cancel_batch(store: Store, batch_id: str, *, clock: Clock, reason: str
 
 async def resolve_batch_id(store: Store, name: str) -> str:
     """`latest`, a whole id, or the beginning of exactly one; NotFound otherwise."""
-    newest = await store.read(partial(batch_rows.list_batches, limit=1000))
-    ids = [batch.batch_id for batch in newest]
-    matches = (
-        ids[:1]
-        if name == LATEST
-        else [one for one in ids if one == name] or [one for one in ids if one.startswith(name)]
-    )
+    if name == LATEST:
+        newest = await store.read(batch_rows.newest_batch_id)
+        matches = [newest] if newest is not None else []
+    else:
+        matches = await store.read(partial(batch_rows.find_batch_ids, name=name))
     if len(matches) == 1:
         return matches[0]
     error = NotFound(f"{'no batch' if not matches else 'more than one batch'} {name} in this state")

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 from orchestrator.app.batches import resolve_batch_id
+from orchestrator.app.pages import batch_page, gather_pages, session_page
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clock import SystemClock
-from orchestrator.domain.batch import Batch
+from orchestrator.domain.batch import Batch, Totals
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.run import Run
 from orchestrator.domain.session import Session
 from orchestrator.settings import Settings
-from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
 from orchestrator.store import workers as worker_rows
 from orchestrator.store.database import Store, open_store, place_of
 from orchestrator.store.database import state_exists as database_exists
 from orchestrator.store.lock import DrivingLock
+
+RECENT_SESSIONS: Final = 50
 
 
 @asynccontextmanager
@@ -33,6 +36,13 @@ async def open_reader(settings: Settings) -> AsyncIterator[Store]:
             " command was run)."
         )
         raise error
+    async with open_state(settings) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_state(settings: Settings) -> AsyncIterator[Store]:
+    """The state, made where there is none, beside whoever drives it."""
     store = open_store(settings.database_url, driving=None)
     try:
         yield store
@@ -40,10 +50,9 @@ async def open_reader(settings: Settings) -> AsyncIterator[Store]:
         store.close()
 
 
-async def recent_batches(store: Store, *, limit: int) -> list[tuple[Batch, list[Run]]]:
-    """The newest batches, each with its runs."""
-    batches = await store.read(partial(batch_rows.list_batches, limit=limit))
-    return [(batch, await store.read(partial(run_rows.list_runs, batch_id=batch.batch_id))) for batch in batches]
+async def recent_batches(store: Store, *, limit: int) -> list[tuple[Batch, Totals]]:
+    """The newest batches, each with its runs by outcome."""
+    return await gather_pages(lambda limit, cursor: batch_page(store, limit=limit, cursor=cursor), most=limit)
 
 
 async def runs_of(store: Store, batch: str) -> list[Run]:
@@ -63,22 +72,22 @@ async def find_run(store: Store, name: str) -> Run:
     return found[0]
 
 
-async def sessions_of(store: Store, batch: str | None, *, unsettled: bool) -> list[Session]:
-    """The sessions of one batch, or of all; `unsettled` leaves out those with nothing left to tear down."""
+async def sessions_of(store: Store, batch_id: str) -> list[Session]:
+    """The sessions of one batch, in the order of their intent."""
+    return await store.read(partial(session_rows.list_sessions, batch_id=batch_id))
+
+
+async def recent_sessions(store: Store, batch: str | None, *, unsettled: bool, limit: int | None) -> list[Session]:
+    """The newest sessions first; without a `limit` all of a batch, all unsettled ones, else the newest so many."""
     batch_id = await resolve_batch_id(store, batch) if batch is not None else None
-    return await store.read(partial(session_rows.list_sessions, batch_id=batch_id, unsettled=unsettled))
+    most = limit if limit is not None else None if batch_id is not None or unsettled else RECENT_SESSIONS
+    read = partial(session_page, store, batch_id=batch_id, unsettled=unsettled)
+    return await gather_pages(lambda limit, cursor: read(limit=limit, cursor=cursor), most=most)
 
 
 async def find_session(store: Store, name: str) -> Session:
     """A session by its nonce or the remote's id, or by the beginning of exactly one of them."""
-    try:
-        return await store.read(partial(session_rows.find_session, name=name))
-    except NotFound:
-        known = await store.read(session_rows.list_sessions)
-        found = [one for one in known if one.nonce.startswith(name) or (one.session_id or "").startswith(name)]
-        if len(found) != 1:
-            raise
-        return found[0]
+    return await store.read(partial(session_rows.find_session, name=name))
 
 
 def state_exists(settings: Settings) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
@@ -16,6 +16,7 @@ from orchestrator.app.reading import (
     find_session,
     open_reader,
     recent_batches,
+    recent_sessions,
     result_links,
     runs_of,
     sessions_of,
@@ -25,7 +26,7 @@ from orchestrator.app.report import call_seconds, report_document
 from orchestrator.cli.console import duration, local_moment, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import new_table, outcome_text, print_report
-from orchestrator.domain.batch import Batch, count
+from orchestrator.domain.batch import Batch, Totals
 from orchestrator.domain.run import Run
 from orchestrator.domain.secret import Secret
 from orchestrator.domain.session import Session
@@ -37,17 +38,16 @@ PRIVATE: Final = frozenset({"meeting_token"})
 async def list_batches(*, limit: int, as_json: bool) -> int:
     """The newest batches."""
     settings = load_settings()
-    found: list[tuple[Batch, list[Run]]] = []
+    found: list[tuple[Batch, Totals]] = []
     if state_exists(settings):
         async with open_reader(settings) as store:
             found = await recent_batches(store, limit=limit)
     if as_json:
-        print_json({"batches": [_batch_document(batch, runs) for batch, runs in found]})
+        print_json({"batches": [_batch_document(batch, totals) for batch, totals in found]})
         return 0
     console = stdout_console()
     table = new_table("batch", "name", "status", "outcome", "runs", "passed", "failed", "inconcl.", "created")
-    for batch, runs in found:
-        totals = count(runs)
+    for batch, totals in found:
         table.add_row(
             batch.batch_id,
             Text(batch.name),
@@ -102,7 +102,7 @@ async def show_run(name: str, *, as_json: bool) -> int:
     """One run with all its sessions."""
     async with open_reader(load_settings()) as store:
         run = await find_run(store, name)
-        sessions = [one for one in await sessions_of(store, run.batch_id, unsettled=False) if one.run_id == run.run_id]
+        sessions = [one for one in await sessions_of(store, run.batch_id) if one.run_id == run.run_id]
     if as_json:
         print_json({**_run_document(run), "sessions": [_session_document(one) for one in sessions]})
         return 0
@@ -113,10 +113,10 @@ async def show_run(name: str, *, as_json: bool) -> int:
     return 0
 
 
-async def list_sessions(*, batch: str | None, unsettled: bool, as_json: bool) -> int:
-    """Sessions with how their ends stand."""
+async def list_sessions(*, batch: str | None, unsettled: bool, limit: int | None, as_json: bool) -> int:
+    """Sessions with how their ends stand, newest first."""
     async with open_reader(load_settings()) as store:
-        sessions = await sessions_of(store, batch, unsettled=unsettled)
+        sessions = await recent_sessions(store, batch, unsettled=unsettled, limit=limit)
     if as_json:
         print_json({"sessions": [_session_document(session) for session in sessions]})
         return 0
@@ -146,7 +146,7 @@ async def show_session(name: str, *, as_json: bool) -> int:
     return 0
 
 
-def _batch_document(batch: Batch, runs: Sequence[Run]) -> dict[str, Any]:
+def _batch_document(batch: Batch, totals: Totals) -> dict[str, Any]:
     return {
         "id": batch.batch_id,
         "name": batch.name,
@@ -155,7 +155,7 @@ def _batch_document(batch: Batch, runs: Sequence[Run]) -> dict[str, Any]:
         "created_at": batch.created_at.isoformat(),
         "closed_at": batch.closed_at.isoformat() if batch.closed_at else None,
         "cancelled": batch.cancel_asked_at is not None,
-        "totals": asdict(count(runs)),
+        "totals": asdict(totals),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.access import audit, tokens
 from orchestrator.cli.edge import carry_out
 from orchestrator.cli.options import AsJson, Batch, Logged, Overrides, PlanFile
 from orchestrator.cli.records import batches, runs, sessions
@@ -277,7 +278,7 @@ def probe(
     )
 
 
-for _records in (batches, runs, sessions):
+for _records in (batches, runs, sessions, tokens, audit):
     app.add_typer(_records)
 
 

@@ -10,7 +10,8 @@ from orchestrator.cli.edge import carry_out
 from orchestrator.cli.options import AsJson, Batch, Logged
 
 
-def _group(name: str, help_text: str, example: str) -> typer.Typer:
+def new_group(name: str, help_text: str, example: str) -> typer.Typer:
+    """A group of commands on one kind of thing."""
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
     return typer.Typer(
         name=name,
@@ -22,9 +23,9 @@ def _group(name: str, help_text: str, example: str) -> typer.Typer:
     )
 
 
-batches = _group("batches", "List batches, or show one with its report.", "orchestrator batches show latest")
-runs = _group("runs", "List a batch's runs, or show one.", "orchestrator runs show latest-3")
-sessions = _group("sessions", "List sessions, or show one.", "orchestrator sessions list --batch latest")
+batches = new_group("batches", "List batches, or show one with its report.", "orchestrator batches show latest")
+runs = new_group("runs", "List a batch's runs, or show one.", "orchestrator runs show latest-3")
+sessions = new_group("sessions", "List sessions, or show one.", "orchestrator sessions list --batch latest")
 
 
 @batches.command("list", epilog="Example:\n\norchestrator batches list --limit 5 --json")
@@ -74,14 +75,23 @@ def list_sessions(
     *,
     batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only this batch's.")] = None,
     unsettled: Annotated[bool, typer.Option("--unsettled", help="Only those with something left to end.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="The newest so many; without it 50, or all of a --batch, or all --unsettled.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     log_level: Logged = None,
 ) -> None:
-    """List sessions with how their ends stand."""
+    """List the newest sessions with how their ends stand."""
     from orchestrator.cli import lists
 
     carry_out(
-        lambda: lists.list_sessions(batch=batch, unsettled=unsettled, as_json=as_json),
+        lambda: lists.list_sessions(batch=batch, unsettled=unsettled, limit=limit, as_json=as_json),
         as_json=as_json,
         log_level=log_level,
     )

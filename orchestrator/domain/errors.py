@@ -11,6 +11,9 @@
     |   `-- OutcomeUnknown       a paid or destructive call whose answer was lost: look it up, never repeat it blindly
     |-- InvalidPlan              the plan file; carries every problem with its line
     |-- InvalidSettings          keys, URLs or options; names the variable
+    |-- InvalidCursor            asks for the next page of a list, and is none of ours
+    |-- NotAuthenticated         no token, or none that opens anything; which of the two is nobody's business
+    |-- NotPermitted             the token is good, but not for this
     |-- NotFound                 no such batch, run or session in our state
     |-- Conflict                 somebody else holds it (the driving lock, a changed row)
     |   `-- Disowned             another worker drives this batch now: nothing more of it is ours to do
@@ -139,6 +142,22 @@ class InvalidSettings(OrchestratorError):
     def __init__(self, message: str, *, next_step: str = "Run `orchestrator doctor` to check every key.") -> None:
         self.next_step = next_step
         super().__init__(message)
+
+
+class InvalidCursor(OrchestratorError):
+    """A cursor that this list never gave out."""
+
+    next_step = "Take the cursor from the page before, unchanged; without one, the list begins anew."
+
+
+class NotAuthenticated(OrchestratorError):
+    """Nobody we know: the same words whatever the cause, which only the log tells."""
+
+    next_step = "Send a token as `Authorization: Bearer`; `orchestrator tokens create NAME --scope run` makes one."
+
+
+class NotPermitted(OrchestratorError):
+    """Somebody we know, who may not do this."""
 
 
 class NotFound(OrchestratorError):

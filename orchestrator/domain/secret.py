@@ -55,4 +55,4 @@ class MeetingToken(Secret):
 
 
 class ApiKey(Secret):
-    """A key for one of the remotes."""
+    """A key for one of the remotes, or the secret of a token for our own service."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, or_, select, update
 
-from orchestrator.domain.batch import Batch, BatchStatus, Origin
+from orchestrator.domain.batch import Batch, BatchStatus, Origin, Totals
 from orchestrator.domain.errors import Disowned, NotFound
+from orchestrator.domain.page import Moment
 from orchestrator.domain.run import Run
 from orchestrator.domain.verdict import Outcome
 from orchestrator.store import runs
+from orchestrator.store.keyset import below, called
 from orchestrator.store.tables import batches, submissions
 from orchestrator.store.tables import runs as run_rows
+
+_NEWEST_FIRST: Final = (batches.c.created_at.desc(), batches.c.batch_id.desc())
 
 
 def record_batch(connection: Connection, batch: Batch, planned: Sequence[Run]) -> None:
@@ -51,12 +55,71 @@ def get_batch(connection: Connection, batch_id: str) -> Batch:
     return _batch(row)
 
 
-def list_batches(connection: Connection, *, limit: int, status: BatchStatus | None = None) -> list[Batch]:
-    """The newest batches first."""
-    query = select(batches).order_by(batches.c.created_at.desc()).limit(limit)
-    if status is not None:
-        query = query.where(batches.c.status == status.value)
+def page_batches(
+    connection: Connection,
+    *,
+    limit: int,
+    after: Moment | None = None,
+    status: BatchStatus | None = None,
+    name: str | None = None,
+    schedule: str | None = None,
+    origin: Origin | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Batch]:
+    """The newest first, from behind `after` (created_at, batch_id) on; created from `since` to before `until`."""
+    query = select(batches).order_by(*_NEWEST_FIRST).limit(limit)
+    if after is not None:
+        query = query.where(below((batches.c.created_at, batches.c.batch_id), after))
+    wanted = {batches.c.status: status, batches.c.name: name, batches.c.schedule: schedule, batches.c.origin: origin}
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    if since is not None:
+        query = query.where(batches.c.created_at >= since)
+    if until is not None:
+        query = query.where(batches.c.created_at < until)
     return [_batch(row) for row in connection.execute(query)]
+
+
+def totals_of(connection: Connection, batch_ids: Sequence[str]) -> dict[str, Totals]:
+    """The runs of each of these batches by outcome, by one query that reads no run's document."""
+    counted: dict[str, dict[str | None, int]] = {batch_id: {} for batch_id in batch_ids}
+    query = (
+        select(run_rows.c.batch_id, run_rows.c.outcome, func.count())
+        .where(run_rows.c.batch_id.in_(counted))
+        .group_by(run_rows.c.batch_id, run_rows.c.outcome)
+    )
+    for batch_id, outcome, number in connection.execute(query):
+        counted[batch_id][outcome] = number
+    return {batch_id: _totals(outcomes) for batch_id, outcomes in counted.items()}
+
+
+def _totals(outcomes: Mapping[str | None, int]) -> Totals:
+    return Totals(
+        runs=sum(outcomes.values()),
+        passed=outcomes.get(Outcome.PASSED, 0),
+        failed=outcomes.get(Outcome.FAILED, 0),
+        inconclusive=outcomes.get(Outcome.INCONCLUSIVE, 0),
+    )
+
+
+def open_batches(connection: Connection) -> list[Batch]:
+    """Every batch that is not closed, newest first."""
+    query = select(batches).where(batches.c.status == BatchStatus.OPEN.value).order_by(*_NEWEST_FIRST)
+    return [_batch(row) for row in connection.execute(query)]
+
+
+def newest_batch_id(connection: Connection) -> str | None:
+    """The id of the batch that was created last; None where there is none."""
+    return connection.execute(select(batches.c.batch_id).order_by(*_NEWEST_FIRST).limit(1)).scalar_one_or_none()
+
+
+def find_batch_ids(connection: Connection, name: str) -> list[str]:
+    """The id that is `name`, else those that begin with it: two at most, which are too many already."""
+    for condition in called(connection, batches.c.batch_id, name):
+        found = connection.execute(select(batches.c.batch_id).where(condition).limit(2)).scalars().all()
+        if found:
+            return list(found)
+    return []
 
 
 def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason: str, drains: bool = False) -> bool:

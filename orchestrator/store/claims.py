@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, false, or_, select, true
 
 from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.session import Session
-from orchestrator.store.sessions import session_of
+from orchestrator.store.session_row import session_of
 from orchestrator.store.tables import batches, pools, sessions
 
 

@@ -65,6 +65,14 @@ def list_runs(connection: Connection, batch_id: str) -> list[Run]:
     return [_run(row) for row in connection.execute(query)]
 
 
+def page_runs(connection: Connection, batch_id: str, *, limit: int, after: int | None = None) -> list[Run]:
+    """The runs of a batch in order, from behind the one of index `after` on."""
+    query = select(runs).where(runs.c.batch_id == batch_id).order_by(runs.c.index).limit(limit)
+    if after is not None:
+        query = query.where(runs.c.index > after)
+    return [_run(row) for row in connection.execute(query)]
+
+
 def get_run(connection: Connection, run_id: str) -> Run:
     """One run; NotFound names it."""
     row = connection.execute(select(runs).where(runs.c.run_id == run_id)).one_or_none()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
-    Row,
     and_,
     bindparam,
     case,
@@ -26,13 +25,16 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Conflict, NotFound
-from orchestrator.domain.plan import AgentKind, Evidence
+from orchestrator.domain.page import Moment
+from orchestrator.domain.plan import Evidence
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Teardown
 from orchestrator.store.batches import going_on
 from orchestrator.store.budget import has_room, has_shared_room, note_one_more
+from orchestrator.store.keyset import below, called
 from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.remnants import note_token_left
+from orchestrator.store.session_row import session_of, values_of
 from orchestrator.store.tables import UtcTime, batches, sessions
 
 # The statements of a session's way are put together once: to do so each time costs three times what they do themselves.
@@ -140,35 +142,9 @@ def record_intent(
         return False
     if not has_shared_room(connection, now=session.intended_at, limits=shared, soon=soon):
         return False
-    connection.execute(_INTENT, _intended(session))
+    connection.execute(_INTENT, values_of(session))
     note_one_more(connection, session.batch_id)
     return True
-
-
-def _intended(session: Session) -> dict[str, Any]:
-    return {
-        "nonce": session.nonce,
-        "batch_id": session.batch_id or None,
-        "run_id": session.run_id or None,
-        "attempt": session.attempt,
-        "agent_kind": session.agent_kind.value,
-        "agent_address": session.agent_address,
-        "status": session.status.value,
-        "intended_at": session.intended_at,
-        "ends_by": session.ends_by,
-        "ends_at": session.ends_at,
-        "room_expires_at": session.room_expires_at,
-        "condemned_for": "",
-        "teardown_tries": 0,
-        "session_end": Teardown.OPEN.value,
-        "session_end_how": "",
-        "room_end": Teardown.OPEN.value,
-        "room_end_how": "",
-        "settled": False,
-        "note": "",
-        "pool": session.pool,
-        "fit_until": session.fit_until,
-    }
 
 
 def record_sent(connection: Connection, nonce: str, *, at: datetime) -> Session | None:
@@ -293,31 +269,58 @@ def get_session(connection: Connection, nonce: str) -> Session:
     """One session by its nonce; NotFound names it."""
     row = connection.execute(_ONE, {"of_session": nonce}).one_or_none()
     if row is None:
-        error = NotFound(f"no session {nonce} in this state")
-        error.next_step = "`orchestrator sessions list` shows the ones it knows."
-        raise error
+        raise _unknown(nonce)
     return session_of(row)
 
 
 def find_session(connection: Connection, name: str) -> Session:
-    """One session by nonce or by the remote's session id."""
-    query = select(sessions).where(or_(sessions.c.nonce == name, sessions.c.session_id == name))
-    row = connection.execute(query).first()
-    return session_of(row) if row is not None else get_session(connection, name)
+    """One session by nonce or by the remote's session id, or by the beginning of exactly one of them."""
+    named = [called(connection, column, name) for column in (sessions.c.nonce, sessions.c.session_id)]
+    for conditions in zip(*named, strict=True):  # whole ones first; each column by itself, so that an index answers
+        queries = (select(sessions).where(condition).limit(2) for condition in conditions)
+        found = {row.nonce: row for query in queries for row in connection.execute(query)}
+        if len(found) == 1:
+            return session_of(*found.values())
+        if found:
+            raise _unknown(name, how_many="more than one session")
+    raise _unknown(name)
 
 
-def list_sessions(
-    connection: Connection, *, batch_id: str | None = None, unsettled: bool = False, limit: int | None = None
-) -> list[Session]:
+def _unknown(name: str, *, how_many: str = "no session") -> NotFound:
+    error = NotFound(f"{how_many} {name} in this state")
+    error.next_step = "`orchestrator sessions list` shows the ones it knows."
+    return error
+
+
+def list_sessions(connection: Connection, *, batch_id: str | None = None, unsettled: bool = False) -> list[Session]:
     """Sessions in the order of their intent, newest last; `unsettled` leaves out those with nothing left to do."""
     query = select(sessions).order_by(sessions.c.intended_at, sessions.c.nonce)
+    return [session_of(row) for row in connection.execute(query.where(*_of(batch_id, unsettled=unsettled)))]
+
+
+def page_sessions(
+    connection: Connection,
+    *,
+    limit: int,
+    after: Moment | None = None,
+    batch_id: str | None = None,
+    pool: str | None = None,
+    unsettled: bool = False,
+) -> list[Session]:
+    """The newest first, from behind `after` (intended_at, nonce) on; of a `pool` also those that runs took."""
+    query = select(sessions).order_by(sessions.c.intended_at.desc(), sessions.c.nonce.desc()).limit(limit)
+    if after is not None:
+        query = query.where(below((sessions.c.intended_at, sessions.c.nonce), after))
+    if pool is not None:
+        query = query.where(sessions.c.pool == pool)
+    return [session_of(row) for row in connection.execute(query.where(*_of(batch_id, unsettled=unsettled)))]
+
+
+def _of(batch_id: str | None, *, unsettled: bool) -> Iterator[ColumnElement[bool]]:
     if batch_id is not None:
-        query = query.where(sessions.c.batch_id == batch_id)
+        yield sessions.c.batch_id == batch_id
     if unsettled:
-        query = query.where(sessions.c.settled.is_(false()))
-    if limit is not None:
-        query = query.limit(limit)
-    return [session_of(row) for row in connection.execute(query)]
+        yield sessions.c.settled.is_(false())
 
 
 def sent_by_others(connection: Connection, *, worker_id: str) -> frozenset[str]:
@@ -344,40 +347,3 @@ def _changed(connection: Connection, statement: Executable, nonce: str, **values
     """The row as a statement left it, changed or not; NotFound where there is none."""
     row = connection.execute(statement, {"of_session": nonce, **values}).one_or_none()
     return session_of(row) if row is not None else get_session(connection, nonce)
-
-
-def session_of(row: Row[Any]) -> Session:
-    """The session that a row tells of."""
-    return Session(
-        nonce=row.nonce,
-        batch_id=row.batch_id or "",
-        run_id=row.run_id or "",
-        attempt=row.attempt,
-        agent_kind=AgentKind(row.agent_kind),
-        agent_address=row.agent_address,
-        status=SessionStatus(row.status),
-        intended_at=row.intended_at,
-        ends_by=row.ends_by,
-        ends_at=row.ends_at,
-        room_expires_at=row.room_expires_at,
-        sent_at=row.sent_at,
-        answered_at=row.answered_at,
-        session_id=row.session_id,
-        room_url=row.room_url,
-        meeting_token=MeetingToken(row.meeting_token) if row.meeting_token else None,
-        ready_at=row.ready_at,
-        evidence=Evidence(row.evidence) if row.evidence else None,
-        seen_in_room_at=row.seen_in_room_at,
-        submission_id=row.submission_id,
-        cekura_run_id=row.cekura_run_id,
-        condemned_at=row.condemned_at,
-        condemned_for=row.condemned_for,
-        teardown_from=row.teardown_from,
-        session_end=End(state=Teardown(row.session_end), how=row.session_end_how, at=row.session_end_at),
-        room_end=End(state=Teardown(row.room_end), how=row.room_end_how, at=row.room_end_at),
-        room_seen_by=row.room_seen_by,
-        note=row.note,
-        pool=row.pool,
-        fit_until=row.fit_until,
-        checked_at=row.checked_at,
-    )

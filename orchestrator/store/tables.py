@@ -32,6 +32,10 @@ AT_WORK: Final = "condemned_at IS NULL AND status <> 'refused'"  # of sessions: 
 WITH_CEKURA: Final = "cekura_run_id IS NOT NULL"  # of runs: what Cekura was given
 IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
 
+OF_POOL: Final = "pool IS NOT NULL"
+HAS_ID: Final = "session_id IS NOT NULL"
+UNREVOKED: Final = "revoked_at IS NULL"
+
 
 class UtcTime(TypeDecorator[datetime]):
     """An aware datetime in UTC; naive values are refused.
@@ -87,10 +91,13 @@ batches: Final = Table(
     Column("client_key", String(128)),  # whoever asks twice with one key gets one batch
     Column("schedule", String(80)),
     Column("poked_at", UtcTime),  # somebody heard that Cekura has news of it: the next poll may come at once
-    Index("batches_by_creation", "created_at"),
     Index("batch_of_one_client_key", "client_key", unique=True),
-    Index("batches_by_status", "status", "created_at"),
-    Index("batches_of_a_schedule", "schedule", "created_at"),
+    # Each list in its order, so that a page of it is read from where the last one ended.
+    Index("batches_by_creation", "created_at", "batch_id"),
+    Index("batches_by_status", "status", "created_at", "batch_id"),
+    Index("batches_by_name", "name", "created_at", "batch_id"),
+    Index("batches_by_origin", "origin", "created_at", "batch_id"),
+    Index("batches_of_a_schedule", "schedule", "created_at", "batch_id"),
 )
 
 runs: Final = Table(
@@ -180,7 +187,12 @@ sessions: Final = Table(
     Column("pool", String(80)),  # the pool that started it, also after a run took it
     Column("fit_until", UtcTime),  # in a pool: how long it may still be given to a run
     Column("checked_at", UtcTime),  # in a pool: when it was last seen alive
-    Index("sessions_of_a_batch", "batch_id"),
+    Index("sessions_of_a_batch", "batch_id", "intended_at", "nonce"),
+    Index("sessions_by_intent", "intended_at", "nonce"),
+    Index("sessions_by_id", "session_id", sqlite_where=text(HAS_ID), postgresql_where=text(HAS_ID)),
+    Index(
+        "sessions_of_a_pool", "pool", "intended_at", "nonce", sqlite_where=text(OF_POOL), postgresql_where=text(OF_POOL)
+    ),
     Index("sessions_to_tear_down", "settled", "teardown_from"),
     Index("sessions_by_room", "room_url"),
     Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
@@ -192,8 +204,8 @@ sessions: Final = Table(
         "agent_address",
         "session_id",
         unique=True,
-        sqlite_where=text("session_id IS NOT NULL"),
-        postgresql_where=text("session_id IS NOT NULL"),
+        sqlite_where=text(HAS_ID),
+        postgresql_where=text(HAS_ID),
     ),
 )
 
@@ -265,6 +277,7 @@ access_tokens: Final = Table(
     Column("expires_at", UtcTime),
     Column("revoked_at", UtcTime),
     Column("last_used_at", UtcTime),
+    Index("token_of_one_name", "name", unique=True, sqlite_where=text(UNREVOKED), postgresql_where=text(UNREVOKED)),
 )
 
 audit: Final = Table(
@@ -276,5 +289,6 @@ audit: Final = Table(
     Column("action", String(64), nullable=False),
     Column("target", String(128), nullable=False),
     Column("detail", JSON, nullable=False),
-    Index("audit_of_a_target", "target"),
+    Index("audit_of_a_target", "target", "entry_id"),
+    Index("audit_of_an_actor", "actor", "entry_id"),
 )

@@ -25,7 +25,15 @@ DOORS = {
     "rich": ("cli/",),
     "fastapi": ("api/",),
     "starlette": ("api/",),
-    "loguru": ("app/graph.py", "app/webhook.py", "engine/", "telemetry.py", "plans/rooms.py", "store/remnants.py"),
+    "loguru": (
+        "app/access.py",
+        "app/graph.py",
+        "app/webhook.py",
+        "engine/",
+        "telemetry.py",
+        "plans/rooms.py",
+        "store/remnants.py",
+    ),
     # The vendors' own clients repeat paid calls or hide refused connections: they are witnesses in tests only.
     "cekura": (),
     "pipecatcloud": (),

@@ -27,12 +27,14 @@ def upgrade() -> None:
     op.add_column("batches", sa.Column("schedule", sa.String(80)))
     op.add_column("batches", sa.Column("poked_at", TIME))
     op.create_index("batch_of_one_client_key", "batches", ["client_key"], unique=True)
-    op.create_index("batches_by_status", "batches", ["status", "created_at"])
-    op.create_index("batches_of_a_schedule", "batches", ["schedule", "created_at"])
+    op.drop_index("batches_by_creation", "batches")
+    for name, filtered in (("creation", []), ("status", ["status"]), ("name", ["name"]), ("origin", ["origin"])):
+        op.create_index(f"batches_by_{name}", "batches", [*filtered, "created_at", "batch_id"])
+    op.create_index("batches_of_a_schedule", "batches", ["schedule", "created_at", "batch_id"])
     op.add_column("runs", sa.Column("revision", sa.Integer, nullable=False, server_default="0"))
     op.create_index("runs_by_revision", "runs", ["batch_id", "revision"])
-    _create_partial("runs_being_judged", "runs", "status", BEING_JUDGED)
-    _create_partial("runs_by_cekura_run", "runs", "cekura_run_id", WITH_CEKURA)
+    _create_partial("runs_being_judged", "runs", ["status"], BEING_JUDGED)
+    _create_partial("runs_by_cekura_run", "runs", ["cekura_run_id"], WITH_CEKURA)
     _change_sessions()
     _create_workers()
     _create_schedules()
@@ -48,13 +50,19 @@ def _change_sessions() -> None:
         sessions.add_column(sa.Column("pool", sa.String(80)))
         sessions.add_column(sa.Column("fit_until", TIME))
         sessions.add_column(sa.Column("checked_at", TIME))
-    _create_partial("sessions_by_bound", "sessions", "ends_at", MAY_HOLD)
-    _create_partial("sessions_at_work", "sessions", "submission_id", AT_WORK)
-    _create_partial("sessions_that_wait", "sessions", "pool", IN_POOL)
+    _create_partial("sessions_by_bound", "sessions", ["ends_at"], MAY_HOLD)
+    _create_partial("sessions_at_work", "sessions", ["submission_id"], AT_WORK)
+    _create_partial("sessions_that_wait", "sessions", ["pool"], IN_POOL)
+    op.drop_index("sessions_of_a_batch", "sessions")
+    op.create_index("sessions_of_a_batch", "sessions", ["batch_id", "intended_at", "nonce"])
+    op.create_index("sessions_by_intent", "sessions", ["intended_at", "nonce"])
+    _create_partial("sessions_by_id", "sessions", ["session_id"], "session_id IS NOT NULL")
+    _create_partial("sessions_of_a_pool", "sessions", ["pool", "intended_at", "nonce"], "pool IS NOT NULL")
 
 
-def _create_partial(name: str, table: str, column: str, where: str) -> None:
-    op.create_index(name, table, [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+def _create_partial(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    condition = sa.text(where)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 def _create_workers() -> None:
@@ -127,6 +135,7 @@ def _create_access() -> None:
         sa.Column("revoked_at", TIME),
         sa.Column("last_used_at", TIME),
     )
+    _create_partial("token_of_one_name", "access_tokens", ["name"], "revoked_at IS NULL", unique=True)
     op.create_table(
         "audit",
         sa.Column("entry_id", NUMBER, primary_key=True, autoincrement=True),
@@ -136,7 +145,8 @@ def _create_access() -> None:
         sa.Column("target", sa.String(128), nullable=False),
         sa.Column("detail", sa.JSON, nullable=False),
     )
-    op.create_index("audit_of_a_target", "audit", ["target"])
+    op.create_index("audit_of_a_target", "audit", ["target", "entry_id"])
+    op.create_index("audit_of_an_actor", "audit", ["actor", "entry_id"])
 
 
 def _keep_audit() -> None:
@@ -147,6 +157,11 @@ def _keep_audit() -> None:
                 f"CREATE TRIGGER audit_refuses_{verb.lower()} BEFORE {verb} ON audit "
                 f"BEGIN SELECT RAISE(ABORT, '{KEPT}'); END"
             )
+        op.execute(  # INSERT OR REPLACE removes a row without asking the trigger above
+            "CREATE TRIGGER audit_refuses_replace BEFORE INSERT ON audit "
+            "WHEN EXISTS (SELECT 1 FROM audit WHERE entry_id = NEW.entry_id) "
+            f"BEGIN SELECT RAISE(ABORT, '{KEPT}'); END"
+        )
         return
     op.execute(
         "CREATE FUNCTION audit_is_kept() RETURNS trigger LANGUAGE plpgsql AS "
