@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import datetime
-from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from rich.text import Text
 
 from orchestrator.app.batches import resolve_batch_id, view_batch
+from orchestrator.app.documents import batch_document, run_document, session_document
 from orchestrator.app.reading import (
     find_run,
     find_session,
@@ -28,11 +26,7 @@ from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import new_table, outcome_text, print_report
 from orchestrator.domain.batch import Batch, Totals
 from orchestrator.domain.run import Run
-from orchestrator.domain.secret import Secret
-from orchestrator.domain.session import Session
 from orchestrator.settings import load_settings
-
-PRIVATE: Final = frozenset({"meeting_token"})
 
 
 async def list_batches(*, limit: int, as_json: bool) -> int:
@@ -43,7 +37,7 @@ async def list_batches(*, limit: int, as_json: bool) -> int:
         async with open_reader(settings) as store:
             found = await recent_batches(store, limit=limit)
     if as_json:
-        print_json({"batches": [_batch_document(batch, totals) for batch, totals in found]})
+        print_json({"batches": [batch_document(batch, totals) for batch, totals in found]})
         return 0
     console = stdout_console()
     table = new_table("batch", "name", "status", "outcome", "runs", "passed", "failed", "inconcl.", "created")
@@ -78,7 +72,7 @@ async def list_runs(name: str, *, as_json: bool) -> int:
     async with open_reader(load_settings()) as store:
         runs = await runs_of(store, name)
     if as_json:
-        print_json({"runs": [_run_document(run) for run in runs]})
+        print_json({"runs": [run_document(run) for run in runs]})
         return 0
     console = stdout_console()
     table = new_table("run", "scenario", "status", "outcome", "tries", "call", "cekura run", "reason")
@@ -104,12 +98,12 @@ async def show_run(name: str, *, as_json: bool) -> int:
         run = await find_run(store, name)
         sessions = [one for one in await sessions_of(store, run.batch_id) if one.run_id == run.run_id]
     if as_json:
-        print_json({**_run_document(run), "sessions": [_session_document(one) for one in sessions]})
+        print_json({**run_document(run), "sessions": [session_document(one) for one in sessions]})
         return 0
-    _print_fields(_run_document(run))
+    _print_fields(run_document(run))
     for session in sessions:
         stdout_console().print(f"\nsession of try {session.attempt}")
-        _print_fields(_session_document(session))
+        _print_fields(session_document(session))
     return 0
 
 
@@ -118,7 +112,7 @@ async def list_sessions(*, batch: str | None, unsettled: bool, limit: int | None
     async with open_reader(load_settings()) as store:
         sessions = await recent_sessions(store, batch, unsettled=unsettled, limit=limit)
     if as_json:
-        print_json({"sessions": [_session_document(session) for session in sessions]})
+        print_json({"sessions": [session_document(session) for session in sessions]})
         return 0
     table = new_table("run", "try", "session", "status", "session end", "room end", "ends by itself")
     for session in sessions:
@@ -140,45 +134,10 @@ async def show_session(name: str, *, as_json: bool) -> int:
     async with open_reader(load_settings()) as store:
         session = await find_session(store, name)
     if as_json:
-        print_json(_session_document(session))
+        print_json(session_document(session))
     else:
-        _print_fields(_session_document(session))
+        _print_fields(session_document(session))
     return 0
-
-
-def _batch_document(batch: Batch, totals: Totals) -> dict[str, Any]:
-    return {
-        "id": batch.batch_id,
-        "name": batch.name,
-        "status": batch.status.value,
-        "outcome": batch.outcome.value if batch.outcome else None,
-        "created_at": batch.created_at.isoformat(),
-        "closed_at": batch.closed_at.isoformat() if batch.closed_at else None,
-        "cancelled": batch.cancel_asked_at is not None,
-        "totals": asdict(totals),
-    }
-
-
-def _run_document(run: Run) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in asdict(run).items()}
-
-
-def _session_document(session: Session) -> dict[str, Any]:
-    # Not `asdict`: it would copy the token on its way.
-    fields = {name: getattr(session, name) for name in session.__dataclass_fields__ if name not in PRIVATE}
-    ends = {name: asdict(fields[name]) for name in ("session_end", "room_end")}
-    return {name: _plain(value) for name, value in {**fields, **ends}.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON takes it."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    return str(value) if isinstance(value, Secret) else value
 
 
 def _print_fields(document: Mapping[str, Any], *, indent: str = "") -> None:

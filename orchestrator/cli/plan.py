@@ -6,32 +6,20 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.app.preview import plan_preview
 from orchestrator.cli.console import duration, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import counted, new_table
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.domain.plan import Plan
-from orchestrator.plans import (
-    LoadedPlan,
-    PlannedRun,
-    estimate,
-    expand,
-    json_schema,
-    load_plan,
-    render_run,
-    room_seconds,
-)
+from orchestrator.plans import json_schema, load_plan
 from orchestrator.settings import load_settings
-
-BATCH_ID = "BATCH-ID"
-SHOWN_VALUE = "(from the environment)"
 
 
 async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, schema: bool) -> int:
@@ -49,64 +37,6 @@ async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, sc
     else:
         _print(stdout_console(), loaded.plan, document)
     return 0
-
-
-def plan_preview(loaded: LoadedPlan) -> dict[str, Any]:
-    """The plan as JSON: `plan`, `runs` with what each bot and room would be given, `rules`, `estimate`, `warnings`.
-
-    Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret.
-    """
-    masked = dict.fromkeys(loaded.plan.env_names, SHOWN_VALUE)
-    return {
-        "plan": loaded.document,
-        "digest": loaded.plan.digest,
-        "runs": [_run(loaded.plan, planned, masked) for planned in expand(loaded.plan)],
-        "rules": rules(loaded.plan),
-        "estimate": {**asdict(estimate(loaded.plan)), "room_seconds": room_seconds(loaded.plan)},
-        "warnings": list(loaded.warnings),
-    }
-
-
-def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[str, Any]:
-    rendered = render_run(
-        plan,
-        scenario=planned.scenario,
-        run_id=f"{BATCH_ID}-{planned.index:03d}",
-        run_index=planned.index,
-        batch_id=BATCH_ID,
-        environ=environ,
-    )
-    message = {"publish_data_message": rendered.publish_data_message} if rendered.has_data_message else {}
-    return {"index": planned.index, "scenario": planned.scenario.scenario_id, "body": rendered.body, **message}
-
-
-def rules(plan: Plan) -> list[str]:
-    """What a person may want to know of how the batch will be driven, one sentence each."""
-    limits, timeouts, gate = plan.limits, plan.timeouts, plan.gate
-    mocked = plan.mock_tool_names
-    tools = "every configured tool" if mocked is None else (", ".join(mocked) or "no tool")
-    return [
-        (
-            f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
-            f" starts a second; a call slot frees: {limits.call_slot_until.value}"
-        ),
-        *_ahead(plan),
-        f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
-        f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
-        f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
-        f"Cekura mocks {tools}",
-        f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
-    ]
-
-
-def _ahead(plan: Plan) -> list[str]:
-    """Whether bots will be ready when call slots free; nothing where every run has a slot from the beginning."""
-    if plan.run_count <= plan.limits.calls:
-        return []
-    if plan.limits.concurrency <= plan.limits.calls:
-        spare = "a limits.concurrency a third above limits.calls lets bots be ready as slots free"
-        return [f"no session is to spare beyond the calls, so each call slot waits for its next bot; {spare}"]
-    return [f"sessions are started ahead of the call slots that are about to free; prefer: {plan.prefer.value}"]
 
 
 def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Plans: what a person writes, read completely and checked completely before anything is started.
 
     load_plan            a file, overrides and the environment -> LoadedPlan, or InvalidPlan with every problem
+    plan_from_text, plan_from_data   the same from YAML text, or from data that came as JSON
     plan_document        a plan as JSON, to keep; plan_from_document reads it back on resume
     render_run           one run's start body and data message
     new_batch            a batch and its runs, ready to be committed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.plans.creation import new_batch
     from orchestrator.plans.document import plan_document, plan_from_document
     from orchestrator.plans.estimation import Estimate, PlannedRun, estimate, expand
-    from orchestrator.plans.loading import LoadedPlan, load_plan, plan_from_text
+    from orchestrator.plans.loading import LoadedPlan, load_plan, plan_from_data, plan_from_text
     from orchestrator.plans.rendering import RenderedRun, check_variables, render_run
     from orchestrator.plans.rooms import room_seconds
     from orchestrator.plans.schema import json_schema
@@ -37,6 +38,7 @@ __all__ = [
     "load_plan",
     "new_batch",
     "plan_document",
+    "plan_from_data",
     "plan_from_document",
     "plan_from_text",
     "render_run",
@@ -55,6 +57,7 @@ _HOMES: Final = {
     "load_plan": "loading",
     "new_batch": "creation",
     "plan_document": "document",
+    "plan_from_data": "loading",
     "plan_from_document": "document",
     "plan_from_text": "loading",
     "render_run": "rendering",

@@ -30,7 +30,7 @@ from orchestrator.plans.model import PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
-from orchestrator.plans.source import SIZE_LIMIT, Source, parse
+from orchestrator.plans.source import SIZE_LIMIT, Source, from_json, parse
 
 DATA_MESSAGE_LIMIT: Final = 65_536  # bytes; our own, for Cekura and Daily publish none
 
@@ -79,7 +79,23 @@ def plan_from_text(
     data_message_limit: int = DATA_MESSAGE_LIMIT,
 ) -> LoadedPlan:
     """As `load_plan`, from the text itself; `name` is what the batch is called where the plan gives no name."""
-    source = parse(text)
+    return _load(parse(text), name=name, overrides=overrides, environ=environ, data_message_limit=data_message_limit)
+
+
+def plan_from_data(
+    data: Any,
+    *,
+    name: str = "plan",
+    environ: Mapping[str, str] = _NO_VARIABLES,
+    data_message_limit: int = DATA_MESSAGE_LIMIT,
+) -> LoadedPlan:
+    """As `plan_from_text`, from what JSON already said: problems then have a place, and no line."""
+    return _load(from_json(data), name=name, overrides=(), environ=environ, data_message_limit=data_message_limit)
+
+
+def _load(
+    source: Source, *, name: str, overrides: Sequence[str], environ: Mapping[str, str], data_message_limit: int
+) -> LoadedPlan:
     if not isinstance(source.data, dict):
         raise InvalidPlan(source.problems or (_not_a_plan(source.data),))
     overridden = override(source.data, overrides)

@@ -21,6 +21,7 @@ from orchestrator.plans.finding import Place, dotted, shortened
 SIZE_LIMIT: Final = 1_048_576  # bytes of text
 DEPTH_LIMIT: Final = 60  # levels of nesting
 VALUE_LIMIT: Final = 100_000  # values, once anchors are expanded
+HALF_A_CHARACTER: Final = "holds half of a character (a lone surrogate)"
 
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
@@ -63,6 +64,37 @@ def parse(text: str) -> Source:
             f"contains an escape that names no character: {error}", line=loader.line + 1 if loader else None
         )
     return _Builder(loader).source(node)
+
+
+def from_json(data: Any) -> Source:
+    """The same for data that came as JSON: it has no lines, and is held to the same bounds as a text."""
+    problems: list[Problem] = []
+    values = 0
+    waiting: list[tuple[Any, Place]] = [(data, ())]
+    while waiting:
+        value, place = waiting.pop()
+        values += 1
+        if values > VALUE_LIMIT or len(place) >= DEPTH_LIMIT:
+            bound = f"more than {VALUE_LIMIT} values" if values > VALUE_LIMIT else f"{DEPTH_LIMIT} levels and more"
+            return Source(data=None, lines={}, problems=(_beyond(f"holds {bound}"),))
+        if isinstance(value, dict):
+            waiting += [(one, (*place, key) if is_utf8(key) else place) for key, one in value.items()]
+            problems += [_not_json(place, HALF_A_CHARACTER) for key in value if not is_utf8(key)]
+        elif isinstance(value, list):
+            waiting += [(one, (*place, index)) for index, one in enumerate(value)]
+        elif isinstance(value, str) and not is_utf8(value):
+            problems.append(_not_json(place, HALF_A_CHARACTER))
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.append(_not_json(place, "is not a finite number, which JSON does not have"))
+    return Source(data=None if problems else data, lines={}, problems=tuple(problems))
+
+
+def _not_json(place: Place, message: str) -> Problem:
+    return Problem(path=dotted(place), message=message, remedy="leave it out, or write it as text")
+
+
+def _beyond(message: str) -> Problem:
+    return Problem(path="plan", message=message, remedy="split the plan, or pass references instead of data")
 
 
 def _unreadable(message: str, *, line: int | None) -> Source:
@@ -230,7 +262,7 @@ def _refused(node: yaml.ScalarNode, value: Any) -> str | None:
     """Why a scalar may not pass: not JSON, or read one way by YAML 1.1 and another by YAML 1.2."""
     text = node.value
     if isinstance(value, str):
-        return None if is_utf8(value) else "is half of a character (a lone surrogate)"
+        return None if is_utf8(value) else HALF_A_CHARACTER
     if isinstance(value, bool):
         return (
             None

@@ -1,0 +1,71 @@
+"""What a plan would do, as one document: runs in order, what each bot is given, rules in words, time and money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from orchestrator.domain.plan import Plan
+from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
+
+BATCH_ID: Final = "BATCH-ID"
+SHOWN_VALUE: Final = "(from the environment)"
+
+
+def plan_preview(loaded: LoadedPlan) -> dict[str, Any]:
+    """The plan as JSON: `plan`, `runs` with what each bot and room would be given, `rules`, `estimate`, `warnings`.
+
+    Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret.
+    """
+    masked = dict.fromkeys(loaded.plan.env_names, SHOWN_VALUE)
+    return {
+        "plan": loaded.document,
+        "digest": loaded.plan.digest,
+        "runs": [_run(loaded.plan, planned, masked) for planned in expand(loaded.plan)],
+        "rules": rules(loaded.plan),
+        "estimate": {**asdict(estimate(loaded.plan)), "room_seconds": room_seconds(loaded.plan)},
+        "warnings": list(loaded.warnings),
+    }
+
+
+def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[str, Any]:
+    rendered = render_run(
+        plan,
+        scenario=planned.scenario,
+        run_id=f"{BATCH_ID}-{planned.index:03d}",
+        run_index=planned.index,
+        batch_id=BATCH_ID,
+        environ=environ,
+    )
+    message = {"publish_data_message": rendered.publish_data_message} if rendered.has_data_message else {}
+    return {"index": planned.index, "scenario": planned.scenario.scenario_id, "body": rendered.body, **message}
+
+
+def rules(plan: Plan) -> list[str]:
+    """What a person may want to know of how the batch will be driven, one sentence each."""
+    limits, timeouts, gate = plan.limits, plan.timeouts, plan.gate
+    mocked = plan.mock_tool_names
+    tools = "every configured tool" if mocked is None else (", ".join(mocked) or "no tool")
+    return [
+        (
+            f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
+            f" starts a second; a call slot frees: {limits.call_slot_until.value}"
+        ),
+        *_ahead(plan),
+        f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
+        f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
+        f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
+        f"Cekura mocks {tools}",
+        f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
+    ]
+
+
+def _ahead(plan: Plan) -> list[str]:
+    """Whether bots will be ready when call slots free; nothing where every run has a slot from the beginning."""
+    if plan.run_count <= plan.limits.calls:
+        return []
+    if plan.limits.concurrency <= plan.limits.calls:
+        spare = "a limits.concurrency a third above limits.calls lets bots be ready as slots free"
+        return [f"no session is to spare beyond the calls, so each call slot waits for its next bot; {spare}"]
+    return [f"sessions are started ahead of the call slots that are about to free; prefer: {plan.prefer.value}"]
