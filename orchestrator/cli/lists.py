@@ -25,7 +25,6 @@ from orchestrator.cli.console import duration, local_moment, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import new_table, outcome_text, print_report
 from orchestrator.domain.batch import Batch, Totals
-from orchestrator.domain.run import Run
 from orchestrator.settings import load_settings
 
 
