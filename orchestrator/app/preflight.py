@@ -62,8 +62,11 @@ def _without_private_key(plan: Plan) -> list[str]:
     ]
 
 
-def check_time_scale(settings: Settings, *, agent_url: str | None = None) -> None:
-    """Refuse to hurry where a remote is real: durations may be divided only if every address is on loopback."""
+def check_time_scale(settings: Settings, *, agent_url: str | None = None, asked_by: str = "--time-scale") -> None:
+    """Refuse to hurry where a remote is real: durations may be divided only if every address is on loopback.
+
+    `asked_by` is what the caller wrote to ask for it.
+    """
     addresses = {
         "CEKURA_API_URL": settings.cekura_api_url,
         "PIPECAT_API_HOST": settings.pipecat_api_host,
@@ -74,8 +77,8 @@ def check_time_scale(settings: Settings, *, agent_url: str | None = None) -> Non
     real = [name for name, url in addresses.items() if not is_loopback(urlsplit(url).hostname or "")]
     if real:
         raise InvalidSettings(
-            f"--time-scale is for a sandbox on this machine, but {', '.join(real)} points elsewhere",
-            next_step="Leave --time-scale out, or paste the export lines that `orchestrator sandbox` prints.",
+            f"{asked_by} is for a sandbox on this machine, but {', '.join(real)} points elsewhere",
+            next_step=f"Leave {asked_by} out, or paste the export lines that `orchestrator sandbox` prints.",
         )
 
 

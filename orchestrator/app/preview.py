@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from orchestrator.domain.plan import Plan
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
+from orchestrator.plans.rendering import json_size
 
 BATCH_ID: Final = "BATCH-ID"
 SHOWN_VALUE: Final = "(from the environment)"
 
 
-def plan_preview(loaded: LoadedPlan) -> dict[str, Any]:
+def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[str, Any]:
     """The plan as JSON: `plan`, `runs` with what each bot and room would be given, `rules`, `estimate`, `warnings`.
 
-    Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret.
+    Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret. With
+    `most_bytes`, runs that no longer fit are left out, and `runs_left_out` counts them.
     """
-    masked = dict.fromkeys(loaded.plan.env_names, SHOWN_VALUE)
+    planned = expand(loaded.plan)
+    shown = list(_runs_within(loaded.plan, planned, most_bytes))
+    left_out = {} if most_bytes is None else {"runs_left_out": len(planned) - len(shown)}
     return {
         "plan": loaded.document,
         "digest": loaded.plan.digest,
-        "runs": [_run(loaded.plan, planned, masked) for planned in expand(loaded.plan)],
+        "runs": shown,
+        **left_out,
         "rules": rules(loaded.plan),
         "estimate": {**asdict(estimate(loaded.plan)), "room_seconds": room_seconds(loaded.plan)},
         "warnings": list(loaded.warnings),
     }
+
+
+def _runs_within(plan: Plan, planned: Sequence[PlannedRun], most_bytes: int | None) -> Iterator[dict[str, Any]]:
+    masked = dict.fromkeys(plan.env_names, SHOWN_VALUE)
+    room = most_bytes
+    for one in planned:
+        run = _run(plan, one, masked)
+        if room is not None:
+            room -= json_size(run)
+            if room < 0:
+                return
+        yield run
 
 
 def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[str, Any]:

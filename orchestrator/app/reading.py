@@ -16,6 +16,7 @@ from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.run import Run
 from orchestrator.domain.session import Session
 from orchestrator.settings import Settings
+from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
 from orchestrator.store import workers as worker_rows
@@ -53,6 +54,18 @@ async def open_state(settings: Settings) -> AsyncIterator[Store]:
 async def recent_batches(store: Store, *, limit: int) -> list[tuple[Batch, Totals]]:
     """The newest batches, each with its runs by outcome."""
     return await gather_pages(lambda limit, cursor: batch_page(store, limit=limit, cursor=cursor), most=limit)
+
+
+async def batch_with_totals(store: Store, batch_id: str) -> tuple[Batch, Totals]:
+    """One batch by its whole id, with its runs by outcome."""
+    batch = await store.read(partial(batch_rows.get_batch, batch_id=batch_id))
+    return batch, (await store.read(partial(run_rows.totals_of, batch_ids=[batch_id])))[batch_id]
+
+
+async def run_with_sessions(store: Store, run_id: str) -> tuple[Run, list[Session]]:
+    """One run by its whole id, with every session it had, oldest first."""
+    run = await store.read(partial(run_rows.get_run, run_id=run_id))
+    return run, await store.read(partial(session_rows.sessions_of_run, batch_id=run.batch_id, run_id=run_id))
 
 
 async def runs_of(store: Store, batch: str) -> list[Run]:

@@ -92,13 +92,18 @@ class Totals:
 
 
 def count(runs: Iterable[Run]) -> Totals:
-    """Add up the outcomes."""
-    outcomes = [run.outcome for run in runs]
+    """Add up the outcomes of runs."""
+    return count_outcomes(run.outcome for run in runs)
+
+
+def count_outcomes(outcomes: Iterable[Outcome | None]) -> Totals:
+    """Add outcomes up, one for each run; None for a run that has none yet."""
+    reached = list(outcomes)
     return Totals(
-        runs=len(outcomes),
-        passed=outcomes.count(Outcome.PASSED),
-        failed=outcomes.count(Outcome.FAILED),
-        inconclusive=outcomes.count(Outcome.INCONCLUSIVE),
+        runs=len(reached),
+        passed=reached.count(Outcome.PASSED),
+        failed=reached.count(Outcome.FAILED),
+        inconclusive=reached.count(Outcome.INCONCLUSIVE),
     )
 
 

@@ -108,6 +108,12 @@ def open_batches(connection: Connection) -> list[Batch]:
     return [_batch(row) for row in connection.execute(query)]
 
 
+def find_by_client_key(connection: Connection, client_key: str) -> Batch | None:
+    """The batch that was asked for with this key; None where none was."""
+    row = connection.execute(select(batches).where(batches.c.client_key == client_key)).one_or_none()
+    return None if row is None else _batch(row)
+
+
 def newest_batch_id(connection: Connection) -> str | None:
     """The id of the batch that was created last; None where there is none."""
     return connection.execute(select(batches.c.batch_id).order_by(*_NEWEST_FIRST).limit(1)).scalar_one_or_none()

@@ -73,6 +73,15 @@ def page_runs(connection: Connection, batch_id: str, *, limit: int, after: int |
     return [_run(row) for row in connection.execute(query)]
 
 
+def changed_runs(connection: Connection, batch_id: str, *, after: int) -> list[tuple[int, Run]]:
+    """The runs of a batch that changed after revision `after`, each once and as it is now, with its revision.
+
+    The oldest change comes first. A run that never changed has revision 0, so -1 asks for all of them.
+    """
+    query = select(runs).where(runs.c.batch_id == batch_id, runs.c.revision > after)
+    return [(row.revision, _run(row)) for row in connection.execute(query.order_by(runs.c.revision, runs.c.index))]
+
+
 def get_run(connection: Connection, run_id: str) -> Run:
     """One run; NotFound names it."""
     row = connection.execute(select(runs).where(runs.c.run_id == run_id)).one_or_none()

@@ -298,6 +298,12 @@ def list_sessions(connection: Connection, *, batch_id: str | None = None, unsett
     return [session_of(row) for row in connection.execute(query.where(*_of(batch_id, unsettled=unsettled)))]
 
 
+def sessions_of_run(connection: Connection, *, batch_id: str, run_id: str) -> list[Session]:
+    """Every session that a run of this batch had, oldest first."""
+    query = select(sessions).where(sessions.c.batch_id == batch_id, sessions.c.run_id == run_id)
+    return [session_of(row) for row in connection.execute(query.order_by(sessions.c.intended_at, sessions.c.nonce))]
+
+
 def page_sessions(
     connection: Connection,
     *,

@@ -1,0 +1,91 @@
+"""Puts the API together: its layers from the outside in, its routes, and how errors are answered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from orchestrator import __version__
+from orchestrator.api import routes_batches, routes_plans, routes_runs, routes_service
+from orchestrator.api.body import BoundedBody
+from orchestrator.api.context import ApiContext
+from orchestrator.api.edge import Edge
+from orchestrator.api.guard import Guard
+from orchestrator.api.openapi import DESCRIPTION, TITLE, finished
+from orchestrator.api.problems import Refusal, on_error
+from orchestrator.app.following import Feeds
+from orchestrator.app.intake import Intake
+from orchestrator.domain.errors import OrchestratorError
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    routes_batches.router,
+    routes_runs.router,
+    routes_plans.router,
+    routes_service.router,
+)
+PREFLIGHT_SECONDS: Final = 600
+
+
+def build_api(context: ApiContext) -> FastAPI:
+    """The application, ready to be served. Whoever serves it ends its streams with `app.state.feeds.close()`."""
+    api = routed(middleware=_layers(context))
+    api.state.context = context
+    api.state.feeds = Feeds(context.store, most=context.limits.listeners)
+    api.state.intake = Intake(
+        store=context.store,
+        clock=context.clock,
+        settings=context.settings,
+        environ=context.environ,
+        wake=context.wake,
+    )
+    return api
+
+
+def routed(*, middleware: list[Middleware] | None = None) -> FastAPI:
+    """The routes and how they answer errors, without anything that they would work on."""
+    api = FastAPI(
+        title=TITLE,
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=middleware or [],
+    )
+    for router in ROUTERS:
+        api.include_router(router)
+    for error in (OrchestratorError, Refusal, RequestValidationError, HTTPException):
+        api.add_exception_handler(error, on_error)
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(finished(api))
+
+    api.add_route("/openapi.json", openapi, include_in_schema=False)
+    return api
+
+
+def _layers(context: ApiContext) -> list[Middleware]:
+    """From the outside in: everything passes the edge; a body is read only for a caller who was let in."""
+    limits = context.limits
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(limits.origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        expose_headers=["Location", "Retry-After"],
+        max_age=PREFLIGHT_SECONDS,
+    )
+    return [
+        Middleware(Edge),
+        *([cors] if limits.origins else []),
+        Middleware(Guard, context=context),
+        Middleware(BoundedBody, most_bytes=limits.body_bytes, seconds=limits.body_seconds),
+    ]

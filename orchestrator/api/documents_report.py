@@ -1,0 +1,169 @@
+"""A batch's report, its teardown statement and a plan's preview, as `run --json` and `plan --json` print them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from orchestrator.domain.batch import BatchStatus
+from orchestrator.domain.plan import Evidence
+from orchestrator.domain.run import RunStatus
+from orchestrator.domain.session import Teardown
+from orchestrator.domain.verdict import Outcome
+
+
+class GateDocument(BaseModel):
+    """When the batch passes."""
+
+    min_pass_rate: float
+    max_inconclusive: int
+
+
+class ReportBatch(BaseModel):
+    """The batch, and the exit code that sums it up."""
+
+    id: str
+    name: str
+    status: BatchStatus
+    outcome: Outcome | None
+    created_at: datetime
+    closed_at: datetime | None
+    cancelled: bool
+    reason: str
+    exit_code: int = Field(description="What `orchestrator run` would return; final once the batch is closed.")
+    exit_meaning: str
+    speed: float
+    gate: GateDocument
+
+
+class ReportTotals(BaseModel):
+    """Runs by outcome."""
+
+    runs: int
+    passed: int
+    failed: int
+    inconclusive: int
+    pass_rate: float | None = Field(description="Over conclusive runs; null where there are none.")
+
+
+class EarlierAttempt(BaseModel):
+    """A session that the run left, and why."""
+
+    attempt: int
+    session_id: str | None
+    reason: str
+
+
+class ReportRun(BaseModel):
+    """One run with its last session."""
+
+    id: str
+    index: int
+    scenario: int
+    status: RunStatus
+    outcome: Outcome | None
+    reason: str
+    attempts: int
+    earlier_attempts: list[EarlierAttempt]
+    cekura_run_id: int | None
+    cekura_result_id: int | None
+    result_url: str | None
+    session_id: str | None
+    room_url: str | None
+    evidence: Evidence | None
+    call_seconds: float | None
+    timeline: dict[str, datetime]
+
+
+class EndItem(BaseModel):
+    """One end of a session or room: how and when confirmed, or by what and until when."""
+
+    what: str = Field(description="`session` or `room`.")
+    id: str | None
+    state: Teardown
+    how: str | None
+    at: datetime | None
+    by: str | None
+    until: datetime | None
+    run: str
+    attempt: int
+    mark: str
+    started_at: datetime
+
+
+class Uncertain(BaseModel):
+    """A start or submission of which nobody knows what it did."""
+
+    what: str
+    run: str
+    attempt: int
+    reason: str
+    at: datetime | None
+    until: datetime | None
+
+
+class Statement(BaseModel):
+    """Every session and room that was caused, and how each is known to be gone or what ends it."""
+
+    sessions: int
+    rooms: int
+    confirmed: int
+    bounded: list[EndItem]
+    left: list[EndItem]
+    uncertain: list[Uncertain]
+    items: list[EndItem]
+
+
+class Phase(BaseModel):
+    """How long one phase took, in seconds."""
+
+    count: int
+    median: float
+    p95: float
+
+
+class Report(BaseModel):
+    """A batch's report."""
+
+    batch: ReportBatch
+    totals: ReportTotals
+    runs: list[ReportRun]
+    teardown: Statement
+    phases: dict[str, Phase]
+
+
+class Estimate(BaseModel):
+    """Time in seconds and minutes, money in Cekura credits; `order` holds (index, scenario id)."""
+
+    runs: int
+    call_seconds: float
+    worst_case_call_minutes: float
+    credits_low: float
+    credits_high: float
+    session_minutes: float
+    seconds: float
+    order: list[tuple[int, int]]
+    room_seconds: float
+
+
+class PlannedRun(BaseModel):
+    """What one run's bot would be given."""
+
+    index: int
+    scenario: int
+    body: dict[str, Any]
+    publish_data_message: Any = None
+
+
+class Preview(BaseModel):
+    """What a plan would do; nothing was started."""
+
+    plan: dict[str, Any]
+    digest: str
+    runs: list[PlannedRun]
+    runs_left_out: int = Field(description="Runs that no longer fitted into the answer.")
+    rules: list[str]
+    estimate: Estimate
+    warnings: list[str]

@@ -1,0 +1,136 @@
+"""Takes in what others ask of the service: reads their plans, begins a batch once, commits a wish to cancel.
+
+A plan that came over HTTP may be a stranger's. It is read on a thread, for reading a large one takes seconds in which
+batches are to be driven. Its templates never see a variable of the service's own: whoever may begin a batch chooses
+where its sessions start, and would be sent our keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from orchestrator.app.preflight import check_keys, check_time_scale
+from orchestrator.app.preview import plan_preview
+from orchestrator.clock import Clock
+from orchestrator.domain.batch import Batch, Origin
+from orchestrator.domain.errors import Conflict
+from orchestrator.plans import LoadedPlan, new_batch, plan_from_data, plan_from_text
+from orchestrator.settings import Settings, variable_names
+from orchestrator.store import intake as units
+from orchestrator.store.database import Store
+
+T = TypeVar("T")
+PLANS_AT_ONCE: Final = 2  # each holds a thread for as long as it is read
+TRIES: Final = 3  # an id or a key that another worker took at the same moment
+KEY_SPACE: Final = "api:"  # keeps the keys of callers apart from those of schedules' fires
+PREVIEW_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanText:
+    """A plan as it was sent: YAML in `text`, or else JSON in `data`. `name` overrides the plan's own."""
+
+    text: str | None = None
+    data: Mapping[str, Any] | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenIn:
+    """A batch, whether it was created now, and what a person should know of it."""
+
+    batch: Batch
+    created: bool
+    warnings: tuple[str, ...]
+
+
+class Intake:
+    """Begins and cancels batches for the callers of a service; `wake` is called when a batch waits for a worker."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        environ: Mapping[str, str],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._environ = variables_for_plans(environ)
+        self._wake = wake
+        self._reading = asyncio.Semaphore(PLANS_AT_ONCE)
+
+    async def read(self, plan: PlanText) -> LoadedPlan:
+        """Read and check a plan; InvalidPlan carries every problem."""
+        return await self._on_a_thread(partial(self._read, plan))
+
+    async def preview(self, plan: PlanText) -> dict[str, Any]:
+        """What a plan would do, as `orchestrator plan --json` says it; runs beyond a megabyte are left out."""
+        return await self._on_a_thread(lambda: plan_preview(self._read(plan), most_bytes=PREVIEW_BYTES))
+
+    async def begin(self, plan: PlanText, *, actor: str, key: str | None = None, speed: float = 1.0) -> TakenIn:
+        """Commit a batch that waits for a worker, or find the one that was begun with this key.
+
+        InvalidPlan, InvalidSettings where it could not run; Conflict where the key stands for another plan.
+        """
+        loaded = await self.read(plan)
+        notes = check_keys(loaded.plan, self._settings)
+        if speed != 1:
+            check_time_scale(self._settings, agent_url=loaded.plan.agent.url, asked_by="speed")
+        batch, created = await self._commit(loaded, actor=actor, key=key, speed=speed)
+        if created:
+            self._wake()
+        elif (batch.digest, batch.speed) != (loaded.plan.digest, speed):
+            error = Conflict(f"the key was given before, with another plan: it stands for batch {batch.batch_id}")
+            error.next_step = "Send a new key with a new plan; the same key and plan answer with the same batch."
+            raise error
+        return TakenIn(batch=batch, created=created, warnings=(*loaded.warnings, *notes))
+
+    async def cancel(self, batch_id: str, *, actor: str, reason: str, drains: bool) -> Batch:
+        """Commit the wish to cancel; whoever drives the batch sees it within a second. Conflict when it is closed."""
+        wish = partial(
+            units.take_in_cancel, batch_id=batch_id, at=self._clock.now(), reason=reason, drains=drains, actor=actor
+        )
+        return await self._store.write(wish)
+
+    async def _commit(self, loaded: LoadedPlan, *, actor: str, key: str | None, speed: float) -> tuple[Batch, bool]:
+        for left in reversed(range(TRIES)):
+            batch, planned = new_batch(
+                loaded,
+                now=self._clock.now(),
+                speed=speed,
+                origin=Origin.API,
+                client_key=None if key is None else f"{KEY_SPACE}{key}",
+            )
+            try:
+                return await self._store.write(partial(units.take_in_batch, batch=batch, planned=planned, actor=actor))
+            except Conflict:
+                if not left:
+                    raise
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _read(self, plan: PlanText) -> LoadedPlan:
+        limit = self._settings.data_message_limit
+        if plan.text is not None:
+            overrides = [] if plan.name is None else [f"name={json.dumps(plan.name)}"]
+            return plan_from_text(plan.text, overrides=overrides, environ=self._environ, data_message_limit=limit)
+        named = {} if plan.name is None else {"name": plan.name}
+        return plan_from_data({**(plan.data or {}), **named}, environ=self._environ, data_message_limit=limit)
+
+    async def _on_a_thread(self, work: Callable[[], T]) -> T:
+        async with self._reading:
+            return await asyncio.to_thread(work)
+
+
+def variables_for_plans(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without what the service itself reads: its keys, and the files that hold them."""
+    own = {one for name in variable_names() for one in (name, f"{name}_FILE")}
+    return {name: value for name, value in environ.items() if name not in own}
