@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -19,7 +20,7 @@ from orchestrator.api.context import ApiContext
 from orchestrator.api.edge import Edge
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import DESCRIPTION, TITLE, finished
-from orchestrator.api.problems import Refusal, on_error
+from orchestrator.api.problems import WRONG_METHOD, Refusal, on_error
 from orchestrator.app.following import Feeds
 from orchestrator.app.intake import Intake
 from orchestrator.domain.errors import OrchestratorError
@@ -64,12 +65,22 @@ def routed(*, middleware: list[Middleware] | None = None) -> FastAPI:
         api.include_router(router)
     for error in (OrchestratorError, Refusal, RequestValidationError, HTTPException):
         api.add_exception_handler(error, on_error)
+    api.add_exception_handler(WRONG_METHOD.status, _on_wrong_method)
 
     async def openapi(_: Request) -> Response:
-        return JSONResponse(finished(api))
+        return JSONResponse(finished(api, ROUTERS))
 
     api.add_route("/openapi.json", openapi, include_in_schema=False)
     return api
+
+
+async def _on_wrong_method(request: Request, error: Exception) -> Response:
+    """With every method that the path takes: the library names those of one route only."""
+    response = await on_error(request, error)
+    routes = (route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
+    taken = {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
+    response.headers["Allow"] = ", ".join(sorted(taken))
+    return response
 
 
 def _layers(context: ApiContext) -> list[Middleware]:

@@ -86,7 +86,7 @@ BY_STATUS: Final[Mapping[int, Kind]] = {400: MALFORMED, 404: NOT_FOUND, 405: WRO
 CHALLENGE: Final = 'Bearer realm="orchestrator"'
 NEXT_STEPS: Final[Mapping[Kind, str]] = {
     MALFORMED: "Send one JSON document in UTF-8, with no key given twice and no NaN.",
-    NOT_FOUND: "GET /v1/batches lists the batches; /openapi.json lists every path.",
+    NOT_FOUND: "GET /v1/batches lists the batches that there are; /openapi.json lists every path.",
     WRONG_METHOD: "The Allow header names the methods that it takes.",
     DEFECT: "Nothing is known to be lost: what was begun is in the state. The service's log says where it happened.",
 }
@@ -179,7 +179,7 @@ def _of_family(error: OrchestratorError) -> Refusal:
         count = len(error.problems)
         detail = f"The plan has {count} problem{'s' if count != 1 else ''}."
         return Refusal(kind, detail, next_step=PLAN_STEP, problems=error.problems)
-    refusal = Refusal(kind, str(error), next_step=error.next_step)
+    refusal = Refusal(kind, str(error), next_step="" if kind is NOT_FOUND else error.next_step)
     if kind is UNAUTHENTICATED:
         refusal.headers["WWW-Authenticate"] = CHALLENGE
     return refusal

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from orchestrator.api.context import ApiContext
 from orchestrator.api.documents import Problem
 from orchestrator.api.guard import Needs
-from orchestrator.api.problems import MEDIA_TYPE
 from orchestrator.app.following import Feeds
 from orchestrator.app.intake import Intake
 from orchestrator.domain.access import Caller, Scope
@@ -66,8 +65,9 @@ def problems(*statuses: int, body: bool = False) -> dict[int | str, dict[str, An
     """The problems that a route documents: those of every route, and its own; with `body`, those of what is sent."""
     common = {401, 403, 413, 422, 429, 503}
     of_body = {400, 408, 415} if body else set()
-    document = {"model": Problem, "content": {MEDIA_TYPE: {}}}
-    return {status: document | {"description": MEANINGS[status]} for status in sorted({*common, *of_body, *statuses})}
+    return {
+        status: {"model": Problem, "description": MEANINGS[status]} for status in sorted({*common, *of_body, *statuses})
+    }
 
 
 MEANINGS: Final = {

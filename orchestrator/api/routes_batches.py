@@ -188,6 +188,7 @@ async def get_teardown(batch_id: BatchId, _: Reader, context: Context) -> Respon
     "/{batch_id}/events",
     operation_id="follow_batch",
     summary="Follow a batch",
+    status_code=200,
     response_class=EventStream,
     responses={
         200: {

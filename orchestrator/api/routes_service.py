@@ -12,7 +12,7 @@ from orchestrator import __version__
 from orchestrator.api.body import Route
 from orchestrator.api.context import FINE
 from orchestrator.api.documents import Alive, AuditPage, Problem, Readiness, Whoami
-from orchestrator.api.problems import MEDIA_TYPE, NOT_FOUND, NOT_READY, TRY_AGAIN_SECONDS, Refusal, retry_after
+from orchestrator.api.problems import NOT_FOUND, NOT_READY, TRY_AGAIN_SECONDS, Refusal, retry_after
 from orchestrator.api.resources import PER_PAGE, PREFIX, Admin, Context, Cursor, Limit, Reader, answer, problems
 from orchestrator.app.pages import audit_page
 from orchestrator.domain.errors import OrchestratorError
@@ -30,7 +30,7 @@ Named = Annotated[str | None, Query(pattern=PRINTABLE, max_length=128)]
     operation_id="livez",
     summary="Is the process alive?",
     response_model=Alive,
-    responses={429: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": "Asked too often."}},
+    responses={429: {"model": Problem, "description": "Asked too often."}},
 )
 async def livez() -> Response:
     """It answers; nothing else is asked. Needs no token."""
@@ -43,8 +43,8 @@ async def livez() -> Response:
     summary="Is the service ready?",
     response_model=Readiness,
     responses={
-        429: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": "Asked too often."},
-        503: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": "Some part is not; `checks` says which."},
+        429: {"model": Problem, "description": "Asked too often."},
+        503: {"model": Problem, "description": "Some part is not; `checks` says which."},
     },
 )
 async def readyz(context: Context) -> Response:

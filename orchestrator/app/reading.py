@@ -59,7 +59,7 @@ async def recent_batches(store: Store, *, limit: int) -> list[tuple[Batch, Total
 async def batch_with_totals(store: Store, batch_id: str) -> tuple[Batch, Totals]:
     """One batch by its whole id, with its runs by outcome."""
     batch = await store.read(partial(batch_rows.get_batch, batch_id=batch_id))
-    return batch, (await store.read(partial(run_rows.totals_of, batch_ids=[batch_id])))[batch_id]
+    return batch, (await store.read(partial(batch_rows.totals_of, batch_ids=[batch_id])))[batch_id]
 
 
 async def run_with_sessions(store: Store, run_id: str) -> tuple[Run, list[Session]]:

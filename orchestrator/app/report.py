@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from orchestrator.app.batches import BatchView
 from orchestrator.app.statement import moment, teardown_statement
-from orchestrator.domain.batch import ExitCode
+from orchestrator.domain.batch import BatchStatus, ExitCode
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import Session
 
@@ -69,6 +69,8 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
 
 def exit_meaning(view: BatchView) -> str:
     """What the exit code says in words, and no more than is known."""
+    if view.batch.status is BatchStatus.OPEN and view.batch.cancel_asked_at is None:
+        return "the batch is not over; this is what it would come to now"
     if view.exit_code is ExitCode.CANCELLED and not all(session.torn_down for session in view.sessions):
         return "cancelled; what is named as left is not torn down yet"
     return EXIT_MEANINGS[view.exit_code]
