@@ -53,7 +53,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _admit(self, request: Request) -> None:
-        if request.url.path in OPEN_PATHS:
+        if request.scope["path"] in OPEN_PATHS:
             _bound(self._callers, f"address {_address(request)}")
             return
         caller = await self._caller(request)

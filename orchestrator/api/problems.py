@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -138,7 +139,7 @@ def answer_to(error: Exception, *, path: str) -> Response:
         "title": kind.title,
         "status": kind.status,
         "detail": refusal.detail,
-        "instance": path,
+        "instance": quote(path),
         "next_step": refusal.next_step,
         **({"problems": [problem_document(one) for one in shown]} if shown else {}),
         **({"problems_left_out": left_out} if left_out else {}),
@@ -150,7 +151,7 @@ def answer_to(error: Exception, *, path: str) -> Response:
 
 async def on_error(request: Request, error: Exception) -> Response:
     """FastAPI's handler of every error that a route may raise on purpose."""
-    return answer_to(error, path=request.url.path)
+    return answer_to(error, path=request.scope["path"])
 
 
 def problem_document(problem: Problem) -> dict[str, Any]:

@@ -87,7 +87,7 @@ async def metrics(_: Reader, context: Context) -> Response:
     if context.metrics is None:
         raise Refusal(NOT_FOUND, "This service keeps no metrics.")
     body, media_type = context.metrics()
-    return Response(body, media_type=media_type)
+    return Response(body, headers={"Content-Type": media_type})
 
 
 @router.get(f"{PREFIX}/whoami", operation_id="whoami", summary="Who am I?", response_model=Whoami, responses=problems())
