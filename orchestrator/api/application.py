@@ -78,7 +78,9 @@ async def _on_wrong_method(request: Request, error: Exception) -> Response:
     """With every method that the path takes: the library names those of one route only."""
     response = await on_error(request, error)
     routes = (route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
-    taken = {method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()}
+    taken = {
+        method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
+    }
     response.headers["Allow"] = ", ".join(sorted(taken))
     return response
 

@@ -16,6 +16,7 @@ from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import SessionStatus, Teardown
 from orchestrator.domain.verdict import Outcome
+from orchestrator.domain.worker import WorkerStatus
 
 LONGEST_YAML: Final = 262_144  # characters; YAML is slow to read, and larger plans are JSON
 LONGEST_REASON: Final = 400
@@ -348,6 +349,42 @@ class AuditPage(BaseModel):
 
     entries: list[AuditLine]
     next_cursor: str | None
+
+
+class WorkerDocument(BaseModel):
+    """One process that drives. `late`: its lease ran out, and nobody has fenced it yet."""
+
+    model_config = shown(
+        {
+            "status": "alive",
+            "worker_id": "build-7-3f5a7d9b",
+            "host": "build-7",
+            "pid": 4711,
+            "version": "0.5.0",
+            "started_at": EXAMPLE_AT,
+            "lease_until": "2026-11-25T09:30:10+00:00",
+            "gone_at": None,
+            "fenced_at": None,
+            "fenced_by": None,
+        }
+    )
+
+    status: WorkerStatus
+    worker_id: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    lease_until: datetime
+    gone_at: datetime | None
+    fenced_at: datetime | None
+    fenced_by: str | None
+
+
+class WorkerList(BaseModel):
+    """The workers that began last, newest first."""
+
+    workers: list[WorkerDocument]
 
 
 class Alive(BaseModel):

@@ -11,10 +11,12 @@ from starlette.responses import Response
 from orchestrator import __version__
 from orchestrator.api.body import Route
 from orchestrator.api.context import FINE
-from orchestrator.api.documents import Alive, AuditPage, Problem, Readiness, Whoami
+from orchestrator.api.documents import Alive, AuditPage, Problem, Readiness, Whoami, WorkerList
 from orchestrator.api.problems import NOT_FOUND, NOT_READY, TRY_AGAIN_SECONDS, Refusal, retry_after
 from orchestrator.api.resources import PER_PAGE, PREFIX, Admin, Context, Cursor, Limit, Reader, answer, problems
+from orchestrator.app.documents import worker_document
 from orchestrator.app.pages import audit_page
+from orchestrator.app.reading import latest_workers
 from orchestrator.domain.errors import OrchestratorError
 
 READY_SECONDS: Final = 5.0
@@ -94,6 +96,19 @@ async def metrics(_: Reader, context: Context) -> Response:
 async def whoami(caller: Reader) -> Response:
     """The caller as the audit names them, and what their token is good for."""
     return answer({"actor": caller.actor, "scope": caller.scope.value})
+
+
+@router.get(
+    f"{PREFIX}/workers",
+    operation_id="list_workers",
+    summary="List workers, newest first",
+    response_model=WorkerList,
+    responses=problems(),
+)
+async def list_workers(_: Reader, context: Context) -> Response:
+    """Those that share the state, and how each stands."""
+    found = await latest_workers(context.store, now=context.clock.now())
+    return answer({"workers": [worker_document(worker, status) for worker, status in found]})
 
 
 @router.get(

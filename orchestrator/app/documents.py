@@ -12,6 +12,7 @@ from orchestrator.domain.batch import Batch, Totals
 from orchestrator.domain.run import Run
 from orchestrator.domain.secret import Secret
 from orchestrator.domain.session import Session
+from orchestrator.domain.worker import WorkerRecord, WorkerStatus
 
 PRIVATE: Final = frozenset({"meeting_token"})
 
@@ -47,6 +48,11 @@ def session_document(session: Session) -> dict[str, Any]:
     fields = {name: getattr(session, name) for name in session.__dataclass_fields__ if name not in PRIVATE}
     ends = {name: asdict(fields[name]) for name in ("session_end", "room_end")}
     return {name: plain(value) for name, value in {**fields, **ends}.items()}
+
+
+def worker_document(worker: WorkerRecord, status: WorkerStatus) -> dict[str, Any]:
+    """One worker and how it stands."""
+    return {"status": status.value, **{name: plain(value) for name, value in asdict(worker).items()}}
 
 
 def plain(value: Any) -> Any:

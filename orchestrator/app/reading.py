@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,7 @@ from orchestrator.domain.batch import Batch, Totals
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.run import Run
 from orchestrator.domain.session import Session
+from orchestrator.domain.worker import WorkerRecord, WorkerStatus
 from orchestrator.settings import Settings
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
@@ -66,6 +68,13 @@ async def run_with_sessions(store: Store, run_id: str) -> tuple[Run, list[Sessio
     """One run by its whole id, with every session it had, oldest first."""
     run = await store.read(partial(run_rows.get_run, run_id=run_id))
     return run, await store.read(partial(session_rows.sessions_of_run, batch_id=run.batch_id, run_id=run_id))
+
+
+async def latest_workers(store: Store, *, now: datetime) -> list[tuple[WorkerRecord, WorkerStatus]]:
+    """The workers that began last, newest first, and how each stands by the clock that leases go by."""
+    found = await store.read(worker_rows.list_workers)
+    at = await store.read(partial(worker_rows.now_of, now=now))
+    return [(worker, worker.status(at)) for worker in found]
 
 
 async def runs_of(store: Store, batch: str) -> list[Run]:

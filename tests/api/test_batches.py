@@ -237,9 +237,7 @@ async def test_cancelling_needs_no_body_and_may_be_asked_again(client, plan):
 
 async def test_a_closed_batch_cannot_be_cancelled(service, client, plan, problem_in):
     batch = (await client.post("/v1/batches", json={"plan": plan})).json()
-    end = partial(
-        batch_rows.record_closed, batch_id=batch["id"], at=service.clock.now(), outcome=Outcome.INCONCLUSIVE
-    )
+    end = partial(batch_rows.record_closed, batch_id=batch["id"], at=service.clock.now(), outcome=Outcome.INCONCLUSIVE)
     await service.store.write(end)
     assert "closed already" in problem_in(await client.post(batch["links"]["cancel"]), 409, "conflict")["detail"]
 

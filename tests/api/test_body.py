@@ -65,7 +65,9 @@ async def test_a_body_that_takes_too_long_is_given_up(service, problem_in):
     problem_in(await client.post("/v1/batches", content=body(), headers=JSON), 408, "too-slow")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/yaml", "nonsense", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/yaml", "nonsense", ""]
+)
 async def test_what_is_not_called_json_is_refused(client, problem_in, kind):
     answer = await client.post("/v1/batches", content=b"{}", headers={"Content-Type": kind})
     problem_in(answer, 415, "unsupported-media-type")
@@ -152,7 +154,9 @@ async def test_what_was_sent_by_mistake_is_not_repeated_in_the_answer(client):
 async def test_a_large_plan_is_read_beside_everything_else(client):
     """Reading it takes a second; who asks meanwhile is answered first."""
     values = ", ".join("1" for _ in range(80_000))
-    text = f"version: 1\nagent: {{kind: pipecat_cloud, name: b, body: {{x: [{values}]}}}}\nscenarios: [{{scenario: 1}}]\n"
+    text = (
+        f"version: 1\nagent: {{kind: pipecat_cloud, name: b, body: {{x: [{values}]}}}}\nscenarios: [{{scenario: 1}}]\n"
+    )
     reading = asyncio.create_task(client.post("/v1/plans/validate", json={"plan_yaml": text}))
     await asyncio.sleep(0.05)
     assert (await client.get("/livez")).status_code == 200
@@ -163,7 +167,11 @@ async def test_a_large_plan_is_read_beside_everything_else(client):
 async def test_an_estimate_is_what_the_command_prints_and_leaves_out_what_does_not_fit(client, plan):
     whole = (await client.post("/v1/plans/estimate", json={"plan": plan})).json()
     assert (len(whole["runs"]), whole["runs_left_out"], whole["estimate"]["runs"]) == (2, 0, 2)
-    large = {**plan, "agent": {**plan["agent"], "body": {"x": "y" * 50_000}}, "scenarios": [{"scenario": 1, "repeat": 99}]}
+    large = {
+        **plan,
+        "agent": {**plan["agent"], "body": {"x": "y" * 50_000}},
+        "scenarios": [{"scenario": 1, "repeat": 99}],
+    }
     cut = (await client.post("/v1/plans/estimate", json={"plan": large})).json()
     assert len(cut["runs"]) + cut["runs_left_out"] == 99
     assert 0 < len(cut["runs"]) < 25

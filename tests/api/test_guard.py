@@ -14,6 +14,7 @@ NEEDS = {
     ("GET", "/v1/batches"): Scope.READ,
     ("GET", "/v1/batches/latest/events"): Scope.READ,
     ("GET", "/v1/sessions"): Scope.READ,
+    ("GET", "/v1/workers"): Scope.READ,
     ("GET", "/metrics"): Scope.READ,
     ("POST", "/v1/plans/validate"): Scope.READ,
     ("POST", "/v1/batches"): Scope.RUN,
@@ -22,7 +23,9 @@ NEEDS = {
 }
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer nonsense", "Bearer orc_" + "x" * 43])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer nonsense", "Bearer orc_" + "x" * 43]
+)
 @pytest.mark.parametrize("path", ["/v1/batches", "/v1/nothing", "/metrics"])
 async def test_without_a_token_nothing_is_told_not_even_which_paths_there_are(service, problem_in, path, header):
     client = await service.client(None)

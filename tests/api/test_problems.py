@@ -110,7 +110,7 @@ async def test_a_path_that_is_none_is_not_found(client, problem_in, path):
     problem_in(await client.get(path), 404, "not-found")
 
 
-@pytest.mark.parametrize("name", ["a b", "%00", "é", "x" * 65, "-x", "a%0ab"])
+@pytest.mark.parametrize("name", ["a b", "%00", "é", "x" * 65, "-x", "a%0Ab"])
 async def test_a_name_that_can_be_none_is_refused(client, problem_in, name):
     problem_in(await client.get(f"/v1/batches/{name}"), 422, "invalid-request")
 
