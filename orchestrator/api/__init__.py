@@ -8,8 +8,8 @@
     body            how large a request may be, and which JSON is taken
     problems        every refusal and error as one RFC 9457 document with what to do next
     events          server-sent events of one batch: one feed, however many listen
-    routes_*        one file per resource; each offers a `router`
-    documents*      what requests and answers look like, with examples, for the published OpenAPI document
+    routes_*        one file per resource; each offers a `router`. `resources` is what they share
+    documents*      what requests and answers look like; `examples` has one of each
     openapi         that document; `docs/openapi.json` is a copy kept equal by a test
 
 A new resource is a new file of routes, added to `application.ROUTERS`.

@@ -1,4 +1,4 @@
-"""What callers send and are answered, with an example of each: the published OpenAPI document is made from these.
+"""What callers send and are answered: the published OpenAPI document is made from these, and from `examples`.
 
 Answers are the documents of `app`, the same as `--json` prints; here is only what they look like.
 """
@@ -21,34 +21,14 @@ from orchestrator.domain.worker import WorkerStatus
 LONGEST_YAML: Final = 262_144  # characters; YAML is slow to read, and larger plans are JSON
 LONGEST_REASON: Final = 400
 MOST_SPEED: Final = 1000.0
-EXAMPLE_ID: Final = "20261125-093000-4f2a"
-EXAMPLE_AT: Final = "2026-11-25T09:30:00+00:00"
-EXAMPLE_NONCE: Final = "0b9f0e7c-2b1d-4a55-9c1e-3f5a7d9b1c2e"
-EXAMPLE_PLAN: Final = {
-    "version": 1,
-    "name": "nightly",
-    "agent": {"kind": "pipecat_cloud", "name": "support-bot"},
-    "cekura": {"agent": 5, "mock_tool_names": []},
-    "scenarios": [{"scenario": 101, "repeat": 3}],
-    "limits": {"concurrency": 2},
-}
-EXAMPLE_YAML: Final = (
-    "version: 1\nagent: {kind: pipecat_cloud, name: support-bot}\nscenarios: [{scenario: 101, repeat: 3}]\n"
-)
-
 PlanName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]+$", max_length=80)]
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=LONGEST_REASON)]
-
-
-def shown(example: dict[str, Any]) -> ConfigDict:
-    """The settings of a document with this example; keys that it does not name are refused."""
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class PlanDocument(BaseModel):
     """A plan: either as JSON in `plan`, or as YAML in `plan_yaml` (problems then have lines)."""
 
-    model_config = shown({"plan": EXAMPLE_PLAN})
+    model_config = ConfigDict(extra="forbid")
 
     plan: dict[str, Any] | None = Field(
         default=None, description="The plan as JSON; `orchestrator plan --schema` prints its schema."
@@ -67,8 +47,6 @@ class PlanDocument(BaseModel):
 class BatchOrder(PlanDocument):
     """A batch to begin."""
 
-    model_config = shown({"plan": EXAMPLE_PLAN, "name": "nightly"})
-
     speed: float = Field(
         default=1.0,
         ge=0.01,
@@ -81,7 +59,7 @@ class BatchOrder(PlanDocument):
 class CancelOrder(BaseModel):
     """A wish to cancel a batch."""
 
-    model_config = shown({"reason": "the release was withdrawn", "drain": False})
+    model_config = ConfigDict(extra="forbid")
 
     reason: Reason = Field(default="", description="Why; it is kept with the batch and in the audit.")
     drain: bool = Field(default=False, description="Let calls under way finish; a later wish without it ends them.")
@@ -99,21 +77,6 @@ class ProblemItem(BaseModel):
 class Problem(BaseModel):
     """An error (RFC 9457). `type` is stable and for programs; all else is for people."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:orchestrator:problem:not-found",
-                    "title": "There is no such thing",
-                    "status": 404,
-                    "detail": f"no batch {EXAMPLE_ID} in this state",
-                    "instance": f"/v1/batches/{EXAMPLE_ID}",
-                    "next_step": "GET /v1/batches lists the ones it knows.",
-                }
-            ]
-        }
-    )
-
     type: str
     title: str
     status: int
@@ -128,8 +91,6 @@ class Problem(BaseModel):
 class TotalsDocument(BaseModel):
     """Runs by outcome; those without one yet are in `runs` only."""
 
-    model_config = shown({"runs": 3, "passed": 2, "failed": 0, "inconclusive": 1})
-
     runs: int
     passed: int
     failed: int
@@ -138,26 +99,6 @@ class TotalsDocument(BaseModel):
 
 class BatchDocument(BaseModel):
     """One batch."""
-
-    model_config = shown(
-        {
-            "id": EXAMPLE_ID,
-            "name": "nightly",
-            "status": "open",
-            "outcome": None,
-            "created_at": EXAMPLE_AT,
-            "closed_at": None,
-            "cancelled": False,
-            "reason": "",
-            "origin": "api",
-            "schedule": None,
-            "owner": None,
-            "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-            "speed": 1.0,
-            "totals": {"runs": 3, "passed": 0, "failed": 0, "inconclusive": 0},
-            "links": {"self": f"/v1/batches/{EXAMPLE_ID}", "events": f"/v1/batches/{EXAMPLE_ID}/events"},
-        }
-    )
 
     id: str
     name: str
@@ -191,25 +132,6 @@ class BatchPage(BaseModel):
 
 class RunDocument(BaseModel):
     """One run; `timeline` maps a status to when it was last reached."""
-
-    model_config = shown(
-        {
-            "run_id": f"{EXAMPLE_ID}-001",
-            "batch_id": EXAMPLE_ID,
-            "index": 1,
-            "scenario_id": 101,
-            "scenario_position": 0,
-            "status": "in_call",
-            "outcome": None,
-            "reason": "",
-            "attempt": 1,
-            "retries_used": 0,
-            "nonce": EXAMPLE_NONCE,
-            "cekura_run_id": 9001,
-            "cekura_result_id": 700,
-            "timeline": {"planned": EXAMPLE_AT, "in_call": "2026-11-25T09:30:12+00:00"},
-        }
-    )
 
     run_id: str
     batch_id: str
@@ -245,7 +167,7 @@ class EndDocument(BaseModel):
 class SessionDocument(BaseModel):
     """One session and its room; its meeting token is never shown."""
 
-    nonce: str = Field(description="Its name: the mark that it bears at the remotes.", examples=[EXAMPLE_NONCE])
+    nonce: str = Field(description="Its name: the mark that it bears at the remotes.")
     batch_id: str = Field(description="Empty while it waits in a pool.")
     run_id: str
     attempt: int
@@ -294,25 +216,6 @@ class RunWithSessions(RunDocument):
 class Findings(BaseModel):
     """What is to be said of a plan; it may run when `valid`. `digest` and `runs` are null when it is not."""
 
-    model_config = shown(
-        {
-            "valid": False,
-            "name": None,
-            "digest": None,
-            "runs": None,
-            "problems": [
-                {
-                    "path": "scenarios.0.repeat",
-                    "line": 3,
-                    "message": "must be a whole number",
-                    "remedy": "write repeat: 3",
-                }
-            ],
-            "problems_left_out": 0,
-            "warnings": [],
-        }
-    )
-
     valid: bool
     name: str | None
     digest: str | None
@@ -324,17 +227,6 @@ class Findings(BaseModel):
 
 class AuditLine(BaseModel):
     """Who did what to what, and when."""
-
-    model_config = shown(
-        {
-            "id": 7,
-            "at": EXAMPLE_AT,
-            "actor": "token:nightly-ci:3f5a7d9b1c2e",
-            "action": "batch.create",
-            "target": EXAMPLE_ID,
-            "detail": {"name": "nightly", "runs": 3},
-        }
-    )
 
     id: int
     at: datetime
@@ -353,21 +245,6 @@ class AuditPage(BaseModel):
 
 class WorkerDocument(BaseModel):
     """One process that drives. `late`: its lease ran out, and nobody has fenced it yet."""
-
-    model_config = shown(
-        {
-            "status": "alive",
-            "worker_id": "build-7-3f5a7d9b",
-            "host": "build-7",
-            "pid": 4711,
-            "version": "0.5.0",
-            "started_at": EXAMPLE_AT,
-            "lease_until": "2026-11-25T09:30:10+00:00",
-            "gone_at": None,
-            "fenced_at": None,
-            "fenced_by": None,
-        }
-    )
 
     status: WorkerStatus
     worker_id: str
@@ -390,8 +267,6 @@ class WorkerList(BaseModel):
 class Alive(BaseModel):
     """The process answers."""
 
-    model_config = shown({"status": "alive", "version": "0.5.0"})
-
     status: str
     version: str
 
@@ -399,16 +274,12 @@ class Alive(BaseModel):
 class Readiness(BaseModel):
     """Every part was asked, and is fine."""
 
-    model_config = shown({"status": "ready", "checks": {"store": "ok", "dispatcher": "ok"}})
-
     status: str
     checks: dict[str, str]
 
 
 class Whoami(BaseModel):
     """Who the service takes the caller for."""
-
-    model_config = shown({"actor": "token:nightly-ci:3f5a7d9b1c2e", "scope": "run"})
 
     actor: str
     scope: Scope

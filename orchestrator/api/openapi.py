@@ -15,6 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from orchestrator.api.examples import EXAMPLES
 from orchestrator.api.guard import Needs
 from orchestrator.api.problems import MEDIA_TYPE
 from orchestrator.domain.access import Scope
@@ -42,6 +43,9 @@ def finished(api: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
         made["components"]["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer", "description": "`orchestrator tokens create` makes one."}
         }
+        # Not in the models: FastAPI leaves every null out of an example.
+        for name, example in EXAMPLES.items():
+            made["components"]["schemas"][name]["examples"] = [example]
         for route in (one for router in routers for one in router.routes if isinstance(one, APIRoute)):
             for method in route.methods or ():
                 _finish(made["paths"][route.path_format][method.lower()], _scope_of(route.dependant))

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from orchestrator.api.body import Route
-from orchestrator.api.documents import EXAMPLE_NONCE, RunWithSessions, SessionDocument, SessionPage
+from orchestrator.api.documents import RunWithSessions, SessionDocument, SessionPage
+from orchestrator.api.examples import NONCE
 from orchestrator.api.resources import (
     NAME,
     PER_PAGE,
@@ -30,7 +31,7 @@ router = APIRouter(prefix=PREFIX, route_class=Route)
 
 SessionName = Annotated[
     str,
-    Path(pattern=NAME, max_length=128, description="Its nonce, or the remote's id.", examples=[EXAMPLE_NONCE]),
+    Path(pattern=NAME, max_length=128, description="Its nonce, or the remote's id.", examples=[NONCE]),
 ]
 
 

@@ -106,8 +106,8 @@ async def test_a_body_that_never_ends_is_given_up_on_the_wire(service):
     context = replace(service.context, gatekeeper=None, limits=limits)
     async with ApiServer(context, host=LOOPBACK, port=0) as server:
         reader, writer = await asyncio.open_connection(LOOPBACK, int(server.url.rpartition(":")[2]))
-        head = "POST /v1/batches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
-        writer.write(head.encode())
+        head = ("POST /v1/batches HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 10")
+        writer.write("\r\n".join((*head, "", "{")).encode())
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
         writer.close()
         await writer.wait_closed()
