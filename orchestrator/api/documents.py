@@ -28,7 +28,7 @@ Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_le
 class PlanDocument(BaseModel):
     """A plan: either as JSON in `plan`, or as YAML in `plan_yaml` (problems then have lines)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     plan: dict[str, Any] | None = Field(
         default=None, description="The plan as JSON; `orchestrator plan --schema` prints its schema."
@@ -59,7 +59,7 @@ class BatchOrder(PlanDocument):
 class CancelOrder(BaseModel):
     """A wish to cancel a batch."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Reason = Field(default="", description="Why; it is kept with the batch and in the audit.")
     drain: bool = Field(default=False, description="Let calls under way finish; a later wish without it ends them.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Query
 from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.requests import Request
 
 from orchestrator.api.context import ApiContext
@@ -18,6 +20,7 @@ from orchestrator.domain.access import Caller, Scope
 PREFIX: Final = "/v1"
 MOST_PER_PAGE: Final = 500
 PER_PAGE: Final = 50
+MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"
 
 
@@ -43,6 +46,16 @@ Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
 Runner = Annotated[Caller, Depends(Needs(Scope.RUN))]
 Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 
+
+def _written_out(value: object) -> object:
+    """Numbers are taken for seconds since 1970 otherwise, or for milliseconds, as they are large."""
+    if not isinstance(value, str) or not MOMENT.match(value):
+        message = "must be a moment with its timezone, such as 2026-11-25T09:30:00Z"
+        raise ValueError(message)
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 Cursor = Annotated[
     str | None, Query(max_length=1000, description="`next_cursor` of the page before; without it, the list begins.")
 ]

@@ -6,7 +6,6 @@ import asyncio
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Header, Query
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from orchestrator.api.body import Route
@@ -23,6 +22,7 @@ from orchestrator.api.resources import (
     Cursor,
     Following,
     Limit,
+    Moment,
     Reader,
     Runner,
     TakingIn,
@@ -108,8 +108,8 @@ async def list_batches(
     name: Name = None,
     schedule: Name = None,
     origin: Origin | None = None,
-    since: Annotated[AwareDatetime | None, Query(description="Created then or later; with its timezone.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Created before then.")] = None,
+    since: Annotated[Moment | None, Query(description="Created then or later; with its timezone.")] = None,
+    until: Annotated[Moment | None, Query(description="Created before then.")] = None,
     limit: Limit = PER_PAGE,
     cursor: Cursor = None,
 ) -> Response:

@@ -169,6 +169,7 @@ async def test_a_list_holds_what_fits_every_filter(client, plan):
         ({"status": "done"}, "query.status"),
         ({"since": "yesterday"}, "query.since"),
         ({"since": "2026-11-25T09:00:00"}, "query.since"),
+        ({"until": "1764063000"}, "query.until"),
         ({"staus": "open"}, "query.staus"),
         ([("status", "open"), ("status", "closed")], "query.status"),
         ({"name": "a b"}, "query.name"),
@@ -243,7 +244,17 @@ async def test_a_closed_batch_cannot_be_cancelled(service, client, plan, problem
 
 
 @pytest.mark.parametrize(
-    "order", [{"reason": "a\nb"}, {"reason": "x" * 401}, {"reason": 3}, {"drain": "maybe"}, {"drains": True}, [], 7]
+    "order",
+    [
+        {"reason": "a\nb"},
+        {"reason": "x" * 401},
+        {"reason": 3},
+        {"drain": "maybe"},
+        {"drain": 1},
+        {"drains": True},
+        [],
+        7,
+    ],
 )
 async def test_a_wish_that_cannot_be_read_cancels_nothing(client, plan, problem_in, order):
     batch = (await client.post("/v1/batches", json={"plan": plan})).json()

@@ -114,6 +114,8 @@ async def test_json_that_cannot_be_read_or_means_two_things_is_refused(client, p
         {"plan": {}, "unknown": 1},
         {"plan": {}, "speed": 0},
         {"plan": {}, "speed": "fast"},
+        {"plan": {}, "speed": "2"},
+        {"plan": {}, "speed": True},
         {"plan": {}, "speed": 1e999},
         {"plan": {}, "name": "Not A Name"},
         {"plan": {}, "name": "\ud800"},
