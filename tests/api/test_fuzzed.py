@@ -1,7 +1,7 @@
 """Requests of every kind, good and bad, made out of the published document: each answer is as published."""
 
-import asyncio
-import threading
+from contextlib import asynccontextmanager
+from functools import partial
 
 import hypothesis
 import pytest
@@ -23,6 +23,7 @@ from orchestrator.domain.access import Scope
 from orchestrator.settings import load_settings
 from orchestrator.store.database import open_store
 from tests.api.conftest import GENEROUS, KEYS
+from tests.api.served import Served
 
 SCHEMA = schemathesis.openapi.from_dict(openapi_document())
 
@@ -42,47 +43,32 @@ CHECKS = [
 EXAMPLES = 15
 
 
-class Served:
-    """The API served from a thread, and the secret of an administrator."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        assert self._ready.wait(20)
-
-    async def _serve(self):
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        settings = load_settings({**KEYS, "ORCHESTRATOR_DATABASE_URL": f"sqlite:///{self._folder}/state.db"})
-        store, clock = open_store(settings.database_url, driving="test"), SystemClock()
-        try:
-            _, secret = await create_token(store, clock, name="fuzz", scopes=[Scope.ADMIN], lifetime=None, actor="test")
-            context = ApiContext(
-                store=store,
-                clock=clock,
-                settings=settings,
-                environ={},
-                gatekeeper=Gatekeeper(store=store, clock=clock),
-                metrics=lambda: (b"up 1\n", "text/plain"),
-                limits=GENEROUS,
-            )
-            async with ApiServer(context, port=0) as server:
-                self.url, self.secret = server.url, secret.reveal()
-                self._ready.set()
-                await self._stop.wait()
-        finally:
-            store.close()
-
-    def close(self):
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+@asynccontextmanager
+async def serving(folder):
+    """The API on a port of its own, and the secret of an administrator."""
+    settings = load_settings({**KEYS, "ORCHESTRATOR_DATABASE_URL": f"sqlite:///{folder}/state.db"})
+    store, clock = open_store(settings.database_url, driving="test"), SystemClock()
+    try:
+        _, secret = await create_token(store, clock, name="fuzz", scopes=[Scope.ADMIN], lifetime=None, actor="test")
+        context = ApiContext(
+            store=store,
+            clock=clock,
+            settings=settings,
+            environ={},
+            gatekeeper=Gatekeeper(store=store, clock=clock),
+            metrics=lambda: (b"up 1\n", "text/plain"),
+            limits=GENEROUS,
+        )
+        async with ApiServer(context, port=0) as server:
+            yield server.url, secret.reveal()
+    finally:
+        store.close()
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    served = Served(tmp_path_factory.mktemp("served"))
-    yield served
+    served = Served(partial(serving, tmp_path_factory.mktemp("served")))
+    yield served.value
     served.close()
 
 
@@ -90,6 +76,5 @@ def served(tmp_path_factory):
 @SCHEMA.exclude(operation_id="follow_batch").parametrize()
 @hypothesis.settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 def test_whatever_is_sent_the_answer_is_as_published(case, served):
-    case.call_and_validate(
-        base_url=served.url, headers={"Authorization": f"Bearer {served.secret}"}, checks=CHECKS, timeout=20
-    )
+    url, secret = served
+    case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {secret}"}, checks=CHECKS, timeout=20)
