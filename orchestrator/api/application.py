@@ -43,7 +43,7 @@ def build_api(context: ApiContext) -> FastAPI:
         store=context.store,
         clock=context.clock,
         settings=context.settings,
-        environ=context.environ,
+        variables=context.variables,
         wake=context.wake,
     )
     return api

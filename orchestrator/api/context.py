@@ -44,7 +44,7 @@ async def nothing_to_ask() -> Mapping[str, str]:
 class ApiContext:
     """The parts of a serving process that the API needs.
 
-    `environ` holds the variables that plans may read. Without a `gatekeeper` everybody is let in as an administrator:
+    `variables` are those that plans may read. Without a `gatekeeper` everybody is let in as an administrator:
     only for loopback, where whoever comes is on this machine. `ready` asks each part by name: FINE, or what is wrong.
     `metrics` returns the exposition and its media type. `wake`: a batch was created, the dispatcher may look now.
     `result_url`: where a person looks at a Cekura result, as far as known.
@@ -53,7 +53,7 @@ class ApiContext:
     store: Store
     clock: Clock
     settings: Settings
-    environ: Mapping[str, str]
+    variables: Mapping[str, str]
     gatekeeper: Gatekeeper | None
     ready: Ready = nothing_to_ask
     metrics: Metrics | None = None

@@ -58,13 +58,13 @@ class Intake:
         store: Store,
         clock: Clock,
         settings: Settings,
-        environ: Mapping[str, str],
+        variables: Mapping[str, str],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._settings = settings
-        self._environ = variables_for_plans(environ)
+        self._variables = variables_for_plans(variables)
         self._wake = wake
         self._reading = asyncio.Semaphore(PLANS_AT_ONCE)
 
@@ -121,9 +121,9 @@ class Intake:
         limit = self._settings.data_message_limit
         if plan.text is not None:
             overrides = [] if plan.name is None else [f"name={json.dumps(plan.name)}"]
-            return plan_from_text(plan.text, overrides=overrides, environ=self._environ, data_message_limit=limit)
+            return plan_from_text(plan.text, overrides=overrides, environ=self._variables, data_message_limit=limit)
         named = {} if plan.name is None else {"name": plan.name}
-        return plan_from_data({**(plan.data or {}), **named}, environ=self._environ, data_message_limit=limit)
+        return plan_from_data({**(plan.data or {}), **named}, environ=self._variables, data_message_limit=limit)
 
     async def _on_a_thread(self, work: Callable[[], T]) -> T:
         async with self._reading:

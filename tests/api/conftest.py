@@ -37,7 +37,7 @@ class Service:
             store=store,
             clock=self.clock,
             settings=settings,
-            environ={"TENANT": "acme"},
+            variables={"TENANT": "acme"},
             gatekeeper=Gatekeeper(store=store, clock=self.clock),
             limits=GENEROUS,
         )

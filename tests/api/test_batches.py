@@ -119,8 +119,8 @@ async def test_hurrying_is_refused_where_a_remote_is_real(client, plan, problem_
 
 
 async def test_a_plan_never_reads_a_variable_of_the_service_itself(service, plan, problem_in):
-    environ = {"TENANT": "acme", "CEKURA_API_KEY": "cekura", "DAILY_API_KEY_FILE": "/run/secret"}
-    client = await service.client(environ=environ)
+    variables = {"TENANT": "acme", "CEKURA_API_KEY": "cekura", "DAILY_API_KEY_FILE": "/run/secret"}
+    client = await service.client(variables=variables)
     for name, allowed in (("TENANT", True), ("CEKURA_API_KEY", False), ("DAILY_API_KEY_FILE", False)):
         agent = {**plan["agent"], "body": {"x": f"{{{{ env.{name} }}}}"}}
         answer = await client.post("/v1/batches", json={"plan": {**plan, "agent": agent, "env": [name]}})

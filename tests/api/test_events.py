@@ -46,7 +46,7 @@ async def serving(context, **options):
 
 
 def open_context(store, settings, clock):
-    return ApiContext(store=store, clock=clock, settings=settings, environ={}, gatekeeper=None, limits=GENEROUS)
+    return ApiContext(store=store, clock=clock, settings=settings, variables={}, gatekeeper=None, limits=GENEROUS)
 
 
 @asynccontextmanager

@@ -54,7 +54,7 @@ async def serving(folder):
             store=store,
             clock=clock,
             settings=settings,
-            environ={},
+            variables={},
             gatekeeper=Gatekeeper(store=store, clock=clock),
             metrics=lambda: (b"up 1\n", "text/plain"),
             limits=GENEROUS,

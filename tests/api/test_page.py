@@ -39,7 +39,7 @@ async def serving(folder):
             store=store,
             clock=clock,
             settings=load_settings(box.environment()),
-            environ={},
+            variables={},
             gatekeeper=Gatekeeper(store=store, clock=clock),
             wake=worker.dispatcher.wake,
         )

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from orchestrator.domain.errors import StateUnusable
+from orchestrator.domain.errors import InvalidPlan, StateUnusable
 from orchestrator.domain.plan import AgentKind, Evidence, SlotRule
-from orchestrator.plans import load_plan, plan_document, plan_from_document, plan_from_text
+from orchestrator.plans import load_plan, plan_document, plan_from_data, plan_from_document, plan_from_text
 
 
 def test_the_smallest_plan_gets_every_default(a_plan):
@@ -168,3 +168,52 @@ def test_a_file_gives_the_batch_its_name(tmp_path):
         "\ufeffversion: 1\nagent: {kind: pipecat_cloud, name: b}\nscenarios: [{scenario: 1}]\n", encoding="utf-8"
     )
     assert load_plan(file).plan.name == "smoke-test"
+
+
+def test_a_plan_in_json_is_the_plan_in_yaml_that_says_the_same():
+    data = {"version": 1, "agent": {"kind": "pipecat_cloud", "name": "bot"}, "scenarios": [{"scenario": 101}]}
+    read, written = plan_from_data(data, name="x"), plan_from_text(json.dumps(data), name="x")
+    assert (read.plan, read.document) == (written.plan, written.document)
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "words"),
+    [
+        ({"agent": {"kind": "pipecat_cloud"}}, "agent.name", "is missing"),
+        ({"gate": {"min_pass_rate": float("nan")}}, "gate.min_pass_rate", "not a finite number"),
+        ({"gate": {"min_pass_rate": float("inf")}}, "gate.min_pass_rate", "not a finite number"),
+        ({"name": "\ud800"}, "name", "half of a character"),
+        ({"agent": {"\ud800": 1}}, "agent", "half of a character"),
+        ({"agent": {"\ud800": {"x": "\ud800"}}}, "agent.x", "half of a character"),
+    ],
+)
+def test_what_json_lets_pass_and_a_plan_does_not_is_refused_by_its_place_and_without_a_line(more, path, words):
+    good = {"version": 1, "agent": {"kind": "pipecat_cloud", "name": "bot"}, "scenarios": [{"scenario": 101}]}
+    with pytest.raises(InvalidPlan) as refused:
+        plan_from_data({**good, **more})
+    found = {problem.path: problem for problem in refused.value.problems}
+    assert words in found[path].message
+    assert found[path].line is None
+    str(refused.value).encode()
+
+
+def test_json_may_be_as_deep_and_as_large_as_yaml_and_no_more():
+    good = {"version": 1, "agent": {"kind": "pipecat_cloud", "name": "bot"}, "scenarios": [{"scenario": 101}]}
+
+    def nested(levels):
+        return {**good, "agent": {**good["agent"], "body": json.loads('{"x": ' * levels + "1" + "}" * levels)}}
+
+    for levels in range(50, 70):
+        text = json.dumps(nested(levels))
+        outcomes = [accepts(plan_from_text, text), accepts(plan_from_data, nested(levels))]
+        assert outcomes[0] == outcomes[1], levels
+    assert not accepts(plan_from_data, nested(900))
+    assert not accepts(plan_from_data, {**good, "agent": {**good["agent"], "body": {"x": [1] * 100_001}}})
+
+
+def accepts(read, plan):
+    try:
+        read(plan)
+    except InvalidPlan:
+        return False
+    return True
