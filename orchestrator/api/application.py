@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orchestrator import __version__
-from orchestrator.api import routes_batches, routes_plans, routes_runs, routes_service
+from orchestrator.api import routes_batches, routes_plans, routes_runs, routes_service, webhook
 from orchestrator.api.body import BoundedBody
 from orchestrator.api.context import ApiContext
 from orchestrator.api.edge import Edge
@@ -37,6 +37,15 @@ PREFLIGHT_SECONDS: Final = 600
 def build_api(context: ApiContext) -> FastAPI:
     """The application, ready to be served. Whoever serves it ends its streams with `app.state.feeds.close()`."""
     api = routed(middleware=_layers(context))
+    if context.settings.cekura_webhook_secret is not None:
+        api.include_router(
+            webhook.webhook_router(
+                store=context.store,
+                clock=context.clock,
+                secret=context.settings.cekura_webhook_secret,
+                counted=context.webhook_counted,
+            )
+        )
     api.state.context = context
     api.state.feeds = Feeds(context.store, most=context.limits.listeners)
     api.state.intake = Intake(
@@ -100,5 +109,7 @@ def _layers(context: ApiContext) -> list[Middleware]:
         Middleware(Edge),
         *([cors] if limits.origins else []),
         Middleware(Guard, context=context),
-        Middleware(BoundedBody, most_bytes=limits.body_bytes, seconds=limits.body_seconds),
+        Middleware(
+            BoundedBody, most_bytes=limits.body_bytes, seconds=limits.body_seconds, but=frozenset({webhook.PATH})
+        ),
     ]

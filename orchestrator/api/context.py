@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.app.access import Gatekeeper
+from orchestrator.app.webhook import Counted
 from orchestrator.clock import Clock
 from orchestrator.settings import Settings
 from orchestrator.store.database import Store
@@ -47,7 +48,7 @@ class ApiContext:
     `variables` are those that plans may read. Without a `gatekeeper` everybody is let in as an administrator:
     only for loopback, where whoever comes is on this machine. `ready` asks each part by name: FINE, or what is wrong.
     `metrics` returns the exposition and its media type. `wake`: a batch was created, the dispatcher may look now.
-    `result_url`: where a person looks at a Cekura result, as far as known.
+    `result_url`: where a person looks at a Cekura result, as far as known. `webhook_counted` hears of each webhook.
     """
 
     store: Store
@@ -59,4 +60,5 @@ class ApiContext:
     metrics: Metrics | None = None
     wake: Callable[[], None] = lambda: None
     result_url: Callable[[int], str | None] = lambda _result_id: None
+    webhook_counted: Counted | None = None
     limits: ApiLimits = field(default_factory=ApiLimits)

@@ -18,9 +18,8 @@ from loguru import logger
 
 from orchestrator.api.application import build_api
 from orchestrator.api.context import ApiContext
-from orchestrator.app.access import list_tokens
+from orchestrator.app.access import has_live_token
 from orchestrator.clients.address import is_loopback
-from orchestrator.domain.access import Standing
 from orchestrator.domain.errors import InvalidSettings
 
 DEFAULT_PORT: Final = 8080
@@ -93,9 +92,7 @@ async def check_door(context: ApiContext, host: str) -> None:
     """InvalidSettings where `host` is beyond loopback and nobody could be told from anybody."""
     if is_loopback(host):
         return
-    tokens = [] if context.gatekeeper is None else await list_tokens(context.store)
-    now = context.clock.now()
-    if not any(token.standing(now) is Standing.VALID for token in tokens):
+    if context.gatekeeper is None or not await has_live_token(context.store, context.clock):
         raise InvalidSettings(
             f"{host} is beyond loopback, and there is no access token: everybody there could begin batches",
             next_step="`orchestrator tokens create NAME --scope run` makes one; or listen on 127.0.0.1.",

@@ -67,6 +67,12 @@ async def list_tokens(store: Store) -> list[AccessToken]:
     return await store.read(token_rows.list_tokens)
 
 
+async def has_live_token(store: Store, clock: Clock) -> bool:
+    """Whether anybody could be told from anybody: some token opens something now."""
+    now = clock.now()
+    return any(token.standing(now) is Standing.VALID for token in await list_tokens(store))
+
+
 def digest_of(secret: Secret) -> str:
     """What is kept of a secret: its SHA-256 as hex."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest()

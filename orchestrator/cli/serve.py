@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from orchestrator.app.graph import open_worker
+from orchestrator.api.context import ApiContext
+from orchestrator.api.server import ApiServer
+from orchestrator.app.access import Gatekeeper, has_live_token
+from orchestrator.app.graph import Worker, open_worker
 from orchestrator.app.preflight import check_time_scale
+from orchestrator.app.readiness import ask_parts
 from orchestrator.app.service import Left, Service
 from orchestrator.cli.console import stderr_console
 from orchestrator.cli.interruption import Interruption
@@ -18,9 +23,11 @@ from orchestrator.cli.tables import counted
 from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import ExitCode
 from orchestrator.domain.run import Run
-from orchestrator.settings import load_settings
+from orchestrator.settings import Settings, load_settings
 
 DRAINING: Final = "stopping: nothing new is begun (once more leaves at once)"
+LEAVING: Final = "left at once; the worker that starts next goes on"
+OPEN: Final = "no access tokens: whoever is on this machine may do everything (`orchestrator tokens create NAME`)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +47,7 @@ async def serve(order: ServeOrder) -> int:
     if order.time_scale != 1:
         check_time_scale(settings)
     notes = PlainLines(stderr_console(), SystemClock())
-    with Interruption(leaving=lambda: notes.note("left at once; the worker that starts next goes on")) as interruption:
+    with Interruption(leaving=lambda: notes.note(LEAVING)) as interruption:
         async with open_worker(
             settings,
             command="orchestrator serve",
@@ -49,26 +56,51 @@ async def serve(order: ServeOrder) -> int:
             speed=order.time_scale,
         ) as worker:
             interruption.hold()
-            service = Service(worker)
-            stop = asyncio.Event()
-
-            async def asked_to_stop() -> None:
-                notes.note(DRAINING)
-                stop.set()
-
-            notes.note(f"worker {worker.membership.worker_id} serves {worker.store.place}")
-            async with interruption.answering(asked_to_stop):
-                serving = asyncio.create_task(service.serve(), name="serve")
-                stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
-                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                left = await service.drain(seconds=order.drain)
-                serving.cancel()
-                await asyncio.wait({serving})
-                if not serving.cancelled():
-                    serving.result()
+            context = await _api_context(worker, settings, notes)
+            async with ApiServer(context, host=order.host, port=order.port) as server:
+                notes.note(f"worker {worker.membership.worker_id} serves {worker.store.place} at {server.url}")
+                left = await _serve_until_asked(Service(worker), order, interruption, notes)
             notes.note(_left_text(left))
     return int(ExitCode.LEFT_BEHIND if left.sessions and not left.handed_over else ExitCode.PASSED)
+
+
+async def _serve_until_asked(
+    service: Service, order: ServeOrder, interruption: Interruption, notes: PlainLines
+) -> Left:
+    stop = asyncio.Event()
+
+    async def asked_to_stop() -> None:
+        notes.note(DRAINING)
+        stop.set()
+
+    async with interruption.answering(asked_to_stop):
+        serving = asyncio.create_task(service.serve(), name="serve")
+        stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        left = await service.drain(seconds=order.drain)
+        serving.cancel()
+        await asyncio.wait({serving})
+        if not serving.cancelled():
+            serving.result()
+    return left
+
+
+async def _api_context(worker: Worker, settings: Settings, notes: PlainLines) -> ApiContext:
+    store, clock = worker.store, worker.clock
+    gatekeeper = Gatekeeper(store=store, clock=clock) if await has_live_token(store, clock) else None
+    if gatekeeper is None:
+        notes.note(OPEN)
+    return ApiContext(
+        store=store,
+        clock=clock,
+        settings=settings,
+        variables=os.environ,
+        gatekeeper=gatekeeper,
+        ready=partial(ask_parts, worker),
+        wake=worker.dispatcher.wake,
+        result_url=worker.remotes.cekura.result_url,
+    )
 
 
 def _unheard(_before: Run, _after: Run) -> None:

@@ -270,14 +270,7 @@ class Driver:
             roster.alarm()
 
         roster.closing = roster.batch.cancel_asked_at is not None
-        recovery = Recovery(
-            roster=roster,
-            remotes=self._remotes,
-            store=self._store,
-            clock=self._clock,
-            speed=speed,
-            worker_id=lambda: self._membership.worker_id,
-        )
+        recovery = self._recovery(roster)
         settlement = Settlement(
             roster=roster, remotes=self._remotes, clock=self._clock, speed=speed, end_call=self._calls.end_call
         )
@@ -322,6 +315,16 @@ class Driver:
             )
             for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
+
+    def _recovery(self, roster: Roster) -> Recovery:
+        return Recovery(
+            roster=roster,
+            remotes=self._remotes,
+            store=self._store,
+            clock=self._clock,
+            speed=roster.batch.speed,
+            worker_id=lambda: self._membership.worker_id,
+        )
 
     def _outage(self, roster: Roster) -> Outage:
         return Outage(
