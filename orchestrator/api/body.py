@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from email.message import Message as MediaType
 from typing import Any, Final
 
@@ -32,14 +32,15 @@ JSON: Final = "application/json"
 class BoundedBody:
     """Reads a request's body before anything else sees it, and refuses it once it is too large or too slow."""
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, most_bytes: int, seconds: float, but: Collection[str] = ()) -> None:
         self._app = app
+        self._but = but  # paths that read what is sent to them themselves
         self._most_bytes = most_bytes
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request whose body is whole."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._but:
             await self._app(scope, receive, send)
             return
         try:
