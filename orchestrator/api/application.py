@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orchestrator import __version__
-from orchestrator.api import routes_batches, routes_plans, routes_runs, routes_service, webhook
+from orchestrator.api import routes_batches, routes_plans, routes_runs, routes_service
 from orchestrator.api.body import BoundedBody
 from orchestrator.api.context import ApiContext
 from orchestrator.api.edge import Edge
-from orchestrator.api.guard import Guard
+from orchestrator.api.guard import OWN_SECRET, Guard
 from orchestrator.api.openapi import DESCRIPTION, TITLE, finished
 from orchestrator.api.problems import WRONG_METHOD, Refusal, on_error
+from orchestrator.api.webhook import webhook_router
 from orchestrator.app.following import Feeds
 from orchestrator.app.intake import Intake
 from orchestrator.domain.errors import OrchestratorError
@@ -37,15 +38,13 @@ PREFLIGHT_SECONDS: Final = 600
 def build_api(context: ApiContext) -> FastAPI:
     """The application, ready to be served. Whoever serves it ends its streams with `app.state.feeds.close()`."""
     api = routed(middleware=_layers(context))
-    if context.settings.cekura_webhook_secret is not None:
-        api.include_router(
-            webhook.webhook_router(
-                store=context.store,
-                clock=context.clock,
-                secret=context.settings.cekura_webhook_secret,
-                counted=context.webhook_counted,
-            )
-        )
+    taken = webhook_router(
+        store=context.store,
+        clock=context.clock,
+        secret=context.settings.cekura_webhook_secret,
+        counted=context.webhook_counted,
+    )
+    api.include_router(taken, include_in_schema=False)  # Cekura's door, and nobody else's
     api.state.context = context
     api.state.feeds = Feeds(context.store, most=context.limits.listeners)
     api.state.intake = Intake(
@@ -90,7 +89,8 @@ async def _on_wrong_method(request: Request, error: Exception) -> Response:
     taken = {
         method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
     }
-    response.headers["Allow"] = ", ".join(sorted(taken))
+    if taken:
+        response.headers["Allow"] = ", ".join(sorted(taken))
     return response
 
 
@@ -109,7 +109,5 @@ def _layers(context: ApiContext) -> list[Middleware]:
         Middleware(Edge),
         *([cors] if limits.origins else []),
         Middleware(Guard, context=context),
-        Middleware(
-            BoundedBody, most_bytes=limits.body_bytes, seconds=limits.body_seconds, but=frozenset({webhook.PATH})
-        ),
+        Middleware(BoundedBody, most_bytes=limits.body_bytes, seconds=limits.body_seconds, but=OWN_SECRET),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from email.message import Message as MediaType
 from typing import Any, Final
 
@@ -30,14 +30,11 @@ JSON: Final = "application/json"
 
 
 class BoundedBody:
-    """Reads a request's body before anything else sees it, and refuses it once it is too large or too slow.
+    """Reads a request's body before anything else sees it, and refuses it once it is too large or too slow."""
 
-    `but`: paths that bound what they are sent themselves.
-    """
-
-    def __init__(self, app: ASGIApp, *, most_bytes: int, seconds: float, but: frozenset[str] = frozenset()) -> None:
+    def __init__(self, app: ASGIApp, *, most_bytes: int, seconds: float, but: Collection[str] = ()) -> None:
         self._app = app
-        self._but = but
+        self._but = but  # paths that read what is sent to them themselves
         self._most_bytes = most_bytes
         self._seconds = seconds
 

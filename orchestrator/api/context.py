@@ -45,10 +45,11 @@ async def nothing_to_ask() -> Mapping[str, str]:
 class ApiContext:
     """The parts of a serving process that the API needs.
 
-    `variables` are those that plans may read. Without a `gatekeeper` everybody is let in as an administrator:
-    only for loopback, where whoever comes is on this machine. `ready` asks each part by name: FINE, or what is wrong.
-    `metrics` returns the exposition and its media type. `wake`: a batch was created, the dispatcher may look now.
-    `result_url`: where a person looks at a Cekura result, as far as known. `webhook_counted` hears of each webhook.
+    `variables` are those that plans may read. Without a `gatekeeper` everybody is let in as an administrator: only for
+    loopback, where whoever comes is on this machine. `ready` asks each part by name: FINE, or what is wrong. `metrics`
+    returns the exposition and its media type. `wake`: a batch was created, the dispatcher may look now.
+    `webhook_counted` hears what became of each webhook of Cekura's. `result_url`: where a person looks at a Cekura
+    result, as far as known.
     """
 
     store: Store
@@ -59,6 +60,6 @@ class ApiContext:
     ready: Ready = nothing_to_ask
     metrics: Metrics | None = None
     wake: Callable[[], None] = lambda: None
-    result_url: Callable[[int], str | None] = lambda _result_id: None
     webhook_counted: Counted | None = None
+    result_url: Callable[[int], str | None] = lambda _result_id: None
     limits: ApiLimits = field(default_factory=ApiLimits)

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
+from orchestrator.api.problems import MEDIA_TYPE, NOT_FOUND, UNAUTHENTICATED, Refusal, answer_to
 from orchestrator.app.webhook import Counted, Verdict, receive
 from orchestrator.clients.cekura_webhook import LARGEST_BODY, verify
 from orchestrator.clock import Clock
@@ -19,7 +21,6 @@ from orchestrator.domain.secret import ApiKey
 from orchestrator.store.database import Store
 
 PATH: Final = "/webhooks/cekura"
-PROBLEM: Final = "application/problem+json"
 OFF: Final = "Set CEKURA_WEBHOOK_SECRET to the project's webhook secret in Cekura, and start `serve` again."
 NOT_CEKURA: Final = "Make the project's webhook secret in Cekura and CEKURA_WEBHOOK_SECRET here the same."
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -29,8 +30,8 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
             "application/json": {"example": {"verdict": "accepted", "reason": "the next poll comes sooner"}},
         },
     },
-    401: {"description": "It does not carry the secret; nothing was read.", "content": {PROBLEM: {}}},
-    404: {"description": "No secret is set here: webhooks are not taken.", "content": {PROBLEM: {}}},
+    401: {"description": "It does not carry the secret; nothing was read.", "content": {MEDIA_TYPE: {}}},
+    404: {"description": "No secret is set here: webhooks are not taken.", "content": {MEDIA_TYPE: {}}},
 }
 # Whatever Cekura sends is taken, so the schema forbids nothing.
 ANY_BODY: Final = {"requestBody": {"required": False, "content": {"application/json": {"schema": {}}}}}
@@ -49,13 +50,13 @@ def webhook_router(*, store: Store, clock: Clock, secret: ApiKey | None, counted
         openapi_extra=ANY_BODY,
         summary="Hear from Cekura that a result is finished",
     )
-    async def take(request: Request, presented: Secret = None) -> JSONResponse:
+    async def take(request: Request, presented: Secret = None) -> Response:
         if secret is None:
-            return _problem(404, "Not Found", "webhooks are not taken here", OFF)
+            return answer_to(Refusal(NOT_FOUND, "Webhooks are not taken here.", next_step=OFF), path=PATH)
         body = await _bounded(request) if verify(secret, presented) else b""
         receipt = await receive(store, clock, secret=secret, presented=presented, body=body, counted=counted)
         if receipt.verdict is Verdict.REFUSED:
-            return _problem(401, "Unauthorized", receipt.reason, NOT_CEKURA)
+            return answer_to(Refusal(UNAUTHENTICATED, f"{receipt.reason}.", next_step=NOT_CEKURA), path=PATH)
         return JSONResponse({"verdict": receipt.verdict.value, "reason": receipt.reason}, status_code=202)
 
     return router
@@ -72,9 +73,3 @@ async def _bounded(request: Request) -> bytes:
     except ClientDisconnect:
         pass
     return bytes(body)
-
-
-def _problem(status: int, title: str, detail: str, next_step: str) -> JSONResponse:
-    """An error as RFC 9457 writes it, with what to do."""
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "next_step": next_step}
-    return JSONResponse(problem, status_code=status, media_type=PROBLEM)

@@ -45,14 +45,20 @@ def record_batch(connection: Connection, batch: Batch, planned: Sequence[Run]) -
     runs.record_planned(connection, planned)
 
 
+def find_batch(connection: Connection, batch_id: str) -> Batch | None:
+    """One batch; None where there is none."""
+    row = connection.execute(select(batches).where(batches.c.batch_id == batch_id)).one_or_none()
+    return None if row is None else _batch(row)
+
+
 def get_batch(connection: Connection, batch_id: str) -> Batch:
     """One batch; NotFound names it."""
-    row = connection.execute(select(batches).where(batches.c.batch_id == batch_id)).one_or_none()
-    if row is None:
+    batch = find_batch(connection, batch_id)
+    if batch is None:
         error = NotFound(f"no batch {batch_id} in this state")
         error.next_step = "`orchestrator batches list` shows the ones it knows."
         raise error
-    return _batch(row)
+    return batch
 
 
 def page_batches(

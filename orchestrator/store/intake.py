@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -13,12 +14,20 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.run import Run
 from orchestrator.store import audit, batches
 
+CANCEL: Final = "batch.cancel"
+
 
 def take_in_batch(connection: Connection, *, batch: Batch, planned: Sequence[Run], actor: str) -> tuple[Batch, bool]:
     """Insert a batch with its runs and the audit's line, and True; or the one its client's key stands for, and False.
 
-    Conflict where another worker inserts the same key or id at this moment: whoever tries again finds its batch.
+    Conflict where another batch has its id, or another worker inserts the same key at this moment: whoever tries again,
+    with a new id, inserts it or finds the other.
     """
+    same = batches.find_batch(connection, batch.batch_id)
+    if same is not None:
+        if (same.created_at, same.digest, same.client_key) != (batch.created_at, batch.digest, batch.client_key):
+            raise Conflict(f"there is another batch {batch.batch_id} already")
+        return same, True  # committed by an earlier run of this unit
     earlier = None if batch.client_key is None else batches.find_by_client_key(connection, batch.client_key)
     if earlier is not None:
         return earlier, False
@@ -39,6 +48,8 @@ def take_in_cancel(
         error = Conflict(f"batch {batch_id} is closed already; there is nothing to cancel")
         error.next_step = "Its report says how it ended."
         raise error
-    detail: Detail = {"reason": reason, "drains": drains}
-    audit.append(connection, at=at, actor=actor, action="batch.cancel", target=batch_id, detail=detail)
+    told = audit.page_entries(connection, limit=1, target=batch_id)
+    if not any((line.at, line.actor, line.action) == (at, actor, CANCEL) for line in told):  # nor by an earlier run
+        detail: Detail = {"reason": reason, "drains": drains}
+        audit.append(connection, at=at, actor=actor, action=CANCEL, target=batch_id, detail=detail)
     return batches.get_batch(connection, batch_id)

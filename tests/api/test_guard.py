@@ -8,6 +8,7 @@ import pytest
 from orchestrator.api.guard import OPEN_PATHS
 from orchestrator.app.access import revoke_token
 from orchestrator.domain.access import Scope
+from orchestrator.domain.secret import ApiKey
 from tests.support.hand_clock import HandClock
 
 NEEDS = {
@@ -162,3 +163,38 @@ async def test_pages_of_other_origins_are_answered_only_where_that_is_set(servic
     assert answer.headers["access-control-allow-origin"] == "https://dash.example"
     other = await opened.options("/v1/batches", headers={**asking, "Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+class TestWebhooks:
+    """Cekura has no token of ours: it shows a secret of its own."""
+
+    PATH = "/webhooks/cekura"
+
+    @pytest.fixture
+    async def taking(self, service):
+        settings = service.context.settings.model_copy(update={"cekura_webhook_secret": ApiKey("whsec")})
+        return await service.client(None, settings=settings)
+
+    async def test_its_secret_is_enough(self, taking):
+        answer = await taking.post(self.PATH, content=b"{}", headers={"X-CEKURA-SECRET": "whsec"})
+        assert answer.status_code == 202
+
+    async def test_without_it_nothing_is_read(self, taking, problem_in):
+        read = []
+
+        async def body():
+            read.append(True)
+            yield b"{}"
+
+        answer = await taking.post(self.PATH, content=body(), headers={"X-CEKURA-SECRET": "guessed"})
+        problem_in(answer, 401, "unauthenticated")
+        assert read == []
+
+    async def test_they_are_off_unless_a_secret_is_set(self, service, problem_in):
+        client = await service.client(None)
+        problem_in(await client.post(self.PATH, content=b"{}"), 404, "not-found")
+
+    async def test_only_a_post_is_one(self, taking, problem_in):
+        answer = await taking.get(self.PATH)
+        problem_in(answer, 405, "method-not-allowed")
+        assert answer.headers["allow"] == "POST"
