@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types floors bench image-check crash workers properties weather requirements clean
+.PHONY: help install demo test check format lint types floors bench image-check crash workers properties weather settings requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ weather: install ## every fault on every request that goes on for ever: the rows
 
 image-check: install ## install every package afresh, as the Dockerfile does (asks the package index)
 	$(BIN)/pytest -m slow_install tests/acceptance/test_dockerfile.py
+
+settings: install ## write docs/settings.md and config/settings.env.example from the code
+	$(BIN)/python -m orchestrator.app.settings_reference
 
 requirements: install ## compile the pinned, hashed requirements again
 	$(BIN)/pip install --quiet uv

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.domain.secret import ApiKey
-from orchestrator.settings import DEFAULT_DATABASE_URL, load_settings, variable_names
+from orchestrator.settings import DEFAULT_DATABASE_URL, load_settings, variables
 
 PLAIN = "sk_0123456789abcdef"
 KEYS = {
@@ -52,15 +52,25 @@ def test_a_mounted_file_gives_a_key_without_its_last_newline(tmp_path, name, fie
     assert getattr(load_settings({f"{name}_FILE": str(tmp_path / "key")}), field) == ApiKey(PLAIN)
 
 
+def a_value_of(variable):
+    """Not its default."""
+    if variable.values == "secret":
+        return PLAIN
+    if variable.values.startswith("domain="):
+        return f"acme={PLAIN}"
+    if "number" in variable.values:
+        return "17"
+    return "https://example.test" if variable.values in {"URL", "text"} else variable.values.split(" or ")[-1]
+
+
 def test_every_variable_can_be_given_as_a_file(tmp_path):
-    values = dict.fromkeys(variable_names(), "https://example.test")
-    numbers = ("DATA_MESSAGE_LIMIT", "SESSIONS_LIMIT", "CALLS_LIMIT", "BATCHES_AT_ONCE", "LEASE_SECONDS")
-    values |= {f"ORCHESTRATOR_{name}": "17" for name in numbers}
-    values |= {"ORCHESTRATOR_DAILY_KEYS": f"acme={PLAIN}"}
+    values = {variable.name: a_value_of(variable) for variable in variables()}
     for name, value in values.items():
         (tmp_path / name).write_text(value)
     from_files = load_settings({f"{name}_FILE": str(tmp_path / name) for name in values})
-    assert from_files == load_settings(values) != load_settings({})
+    assert from_files == load_settings(values)
+    defaults = load_settings({})
+    assert [name for name in type(defaults).model_fields if getattr(from_files, name) == getattr(defaults, name)] == []
 
 
 def test_a_file_wins_over_a_value_and_an_empty_path_does_not(tmp_path):
