@@ -209,6 +209,22 @@ def serve(
     carry_out(lambda: work(order), log_level=log_level)
 
 
+@app.command(epilog="Examples:\n\norchestrator health\n\norchestrator health --ready --url http://127.0.0.1:9000")
+def health(
+    *,
+    url: Annotated[str, typer.Option(metavar="URL", help="Where the service answers.")] = "http://127.0.0.1:8080",
+    ready: Annotated[bool, typer.Option("--ready", help="Also ask its parts whether they are ready.")] = False,
+) -> None:
+    """Ask a service whether it lives; for health checks. Ends with 0 when it is well, 1 otherwise."""
+    from orchestrator.cli.health import health as work
+
+    try:
+        code = work(url, ready=ready)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--url") from None
+    raise typer.Exit(code)
+
+
 @app.command(epilog="Examples:\n\norchestrator doctor\n\norchestrator doctor config/cloud-full.yaml")
 def doctor(plan: PlanFile = None, *, overrides: Overrides = None, log_level: Logged = None) -> None:
     """Check each key, its kind and reach, and each remote; says what is missing and what that costs. Starts nothing.
