@@ -13,6 +13,8 @@ COPY orchestrator ./orchestrator
 RUN /opt/orchestrator/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
+LABEL org.opencontainers.image.title="orchestrator" \
+      org.opencontainers.image.description="Runs Cekura manual-flow tests against Pipecat agents, as a command or a service"
 RUN groupadd --gid 10001 orchestrator \
     && useradd --uid 10001 --gid 10001 --create-home orchestrator \
     && install --directory --owner=10001 --group=10001 /state
@@ -23,5 +25,10 @@ USER 10001:10001
 # State lives under the working directory.
 WORKDIR /state
 VOLUME /state
+# `serve` listens on the container's own loopback; `serve --host 0.0.0.0` lets others in, and needs a token for that.
+EXPOSE 8080
+# Only `serve` has a health to ask for, and it lives at the default port; else see --health-cmd.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+    CMD ! grep --quiet --null-data --line-regexp serve /proc/1/cmdline || orchestrator health
 ENTRYPOINT ["orchestrator"]
 CMD ["--help"]

@@ -89,6 +89,28 @@ def test_the_working_directory_is_the_users_and_outlives_the_container():
     assert any(f"--owner=10001 --group=10001 {folder}" in text for text in texts("RUN", stage=1))
 
 
+def health_check(tmp_path, *words):
+    """Ends as the image's health check does while its first process has these words, and nothing listens."""
+    options, _, command = texts("HEALTHCHECK", stage=1)[0].partition("CMD ")
+    (tmp_path / "cmdline").write_text("".join(f"{word}\0" for word in words))
+    command = command.replace("/proc/1/cmdline", str(tmp_path / "cmdline"))
+    command = command.replace(
+        "orchestrator health", f"{sys.executable} -m orchestrator.cli health --url http://[::1]:9"
+    )
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def test_a_service_that_does_not_answer_is_unhealthy(tmp_path):
+    checked = health_check(tmp_path, "python", "orchestrator", "serve", "--host", "0.0.0.0")
+    assert checked.returncode == 1
+    assert "no answer from" in checked.stderr
+
+
+def test_any_other_command_is_healthy_for_as_long_as_it_runs(tmp_path):
+    checked = health_check(tmp_path, "python", "orchestrator", "run", "/plans/serve.yaml")
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
 def test_no_secret_can_enter_a_layer():
     assert [one for one in DOCKERFILE if one.name == "ARG"] == []
     assert [one for one in DOCKERFILE if one.name == "ENV" and SECRETS.search(one.text)] == []
