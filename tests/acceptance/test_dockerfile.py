@@ -91,7 +91,7 @@ def test_the_working_directory_is_the_users_and_outlives_the_container():
 
 def health_check(tmp_path, *words):
     """Ends as the image's health check does while its first process has these words, and nothing listens."""
-    options, _, command = texts("HEALTHCHECK", stage=1)[0].partition("CMD ")
+    _options, _, command = texts("HEALTHCHECK", stage=1)[0].partition("CMD ")
     (tmp_path / "cmdline").write_text("".join(f"{word}\0" for word in words))
     command = command.replace("/proc/1/cmdline", str(tmp_path / "cmdline"))
     command = command.replace(
