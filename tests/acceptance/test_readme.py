@@ -5,28 +5,24 @@ README itself starts; only ports and the pace differ from what is written.
 """
 
 import json
-import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
-import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
-from orchestrator.cli.main import app
 from orchestrator.domain.batch import ExitCode
 from orchestrator.plans import plan_from_text
 from orchestrator.settings import variable_names
+from tests.support.checkout import answers, check_out, environment, free_port, is_written, stop
+from tests.support.typed import TYPED, options, unknown_in
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +39,6 @@ NOT_EXECUTED = {
     'docker run --rm --env-file settings.env --volume "$PWD:/plans:ro" --volume orchestrator-state:/state'
     " orchestrator run /plans/plan.yaml": "needs the image and real keys",
 }
-NEEDED = ("Makefile", "README.md", "config", "examples", "pyproject.toml", "requirements.txt", "requirements-dev.txt")
 PACE = 30  # instead of the 20 that a person may watch
 LIMIT = 120.0  # seconds for one command; most take two
 READY_LIMIT = 60.0  # seconds for a process to answer; the runner imports Pipecat
@@ -118,53 +113,10 @@ class Reader:
         assert set(re.findall(r"\.([a-z_]+)\b(?!json)", shlex.split(command)[2])) <= known
 
 
-def environment():
-    """What a shell needs; nothing that could hold a key, and no flags of a make around us."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
-    # The runner loads a .env over its environment: a developer's own must not lead it to the real Daily.
-    return kept | {"PYTHON_DOTENV_DISABLED": "1", "PYTHONUTF8": "1", "TERM": "dumb"}
-
-
-def is_written(path):
-    return path.exists() and path.read_text().endswith("\n")
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status == 200
-    except urllib.error.URLError:
-        return False
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def stop(process):
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 @pytest.fixture
 def reader(tmp_path):
     """A reader in a fresh checkout whose packages are installed already."""
-    for name in NEEDED:
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
-    venv = tmp_path / ".venv"
-    venv.mkdir()
-    for part in Path(sys.prefix).iterdir():
-        (venv / part.name).symlink_to(part)
-    ready = venv / ".ready"
-    ready.unlink(missing_ok=True)
-    ready.touch()  # newer than the requirements: make finds nothing to install
+    check_out(tmp_path)
     with ExitStack() as processes:
         yield Reader(folder=tmp_path, processes=processes, runner_port=free_port())
 
@@ -201,17 +153,6 @@ def test_every_link_leads_somewhere():
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def leaves(command, path=()):
-    """Every command with the words that lead to it."""
-    children = getattr(command, "commands", None)
-    if not children:
-        return {path: command}
-    return {words: leaf for name, child in children.items() for words, leaf in leaves(child, (*path, name)).items()}
-
-
-TYPED = leaves(typer.main.get_command(app))
-
-
 @pytest.mark.parametrize("words", TYPED, ids=" ".join)
 def test_every_command_is_mentioned(words):
     assert f"orchestrator {' '.join(words)}" in TEXT
@@ -231,18 +172,13 @@ def steps_of(document):
 
 @pytest.mark.parametrize("line", mentioned_commands())
 def test_every_command_shown_exists_with_its_options(line):
-    words = shlex.split(line)[1:]
-    found = [path for path in TYPED if tuple(words[: len(path)]) == path]
-    assert found
-    known = {option for parameter in TYPED[found[0]].params for option in parameter.opts}
-    assert {word for word in words if word.startswith("-")} <= known
+    assert unknown_in(line) == set()
 
 
 def test_every_option_in_the_text_exists():
-    known = {option for command in TYPED.values() for parameter in command.params for option in parameter.opts}
     spans = {span.split(" ")[0] for span in re.findall(r"`(--[^`\n]+)`", TEXT)}
     assert spans
-    assert spans <= known
+    assert spans <= options()
 
 
 def test_every_make_target_in_the_text_exists():

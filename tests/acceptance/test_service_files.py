@@ -8,13 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
 from orchestrator.app.service import ANSWER_SECONDS
-from orchestrator.cli.main import app
 from orchestrator.settings import load_settings, variable_names
 from tests.support.postgres import installed
+from tests.support.typed import TYPED, unknown_in
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
@@ -22,7 +21,7 @@ COMPOSE = yaml.safe_load((CONFIG / "compose.yaml").read_text(encoding="utf-8"))
 WORKERS = ("front", "worker")
 ENVIRONMENTS = ("one-machine.env", "many-workers.env")
 CLOSING = 5  # seconds, beside the drain and the answers to what was paid for
-TYPED = typer.main.get_command(app).commands
+SERVE, HEALTH = TYPED[("serve",)], TYPED[("health",)]
 
 
 def text_of(name):
@@ -39,13 +38,12 @@ def unit():
 def options_of(words):
     """What follows `serve`, as {option: value}; each must be one that the command has."""
     assert words[0] == "serve"
-    known = {name: parameter for parameter in TYPED["serve"].params for name in parameter.opts}
-    assert {word for word in words if word.startswith("-")} <= set(known)
+    assert unknown_in(shlex.join(["orchestrator", *words])) == set()
     return dict(zip(words[1::2], words[2::2], strict=True))
 
 
 def default_of(option):
-    return next(parameter.default for parameter in TYPED["serve"].params if option in parameter.opts)
+    return next(parameter.default for parameter in SERVE.params if option in parameter.opts)
 
 
 def seconds(text):
@@ -146,7 +144,7 @@ def test_only_one_worker_is_reached_from_outside_and_at_the_port_it_listens_on()
 
 def test_the_health_check_of_the_image_asks_where_both_workers_listen():
     exposed = re.search(r"^EXPOSE (\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
-    asked = next(one.default for one in TYPED["health"].params if "--url" in one.opts)
+    asked = next(one.default for one in HEALTH.params if "--url" in one.opts)
     assert asked == f"http://127.0.0.1:{exposed}"
     for name in WORKERS:
         options = options_of(COMPOSE["services"][name]["command"])
