@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.settings import variable_names
-from tests.support.checkout import answers, check_out, environment, free_port, is_written, stop
+from tests.support.checkout import answers, check_out, environment, free_port, is_written, said, started
 from tests.support.typed import options, unknown_in
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +21,6 @@ TEXT = GUIDE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 SHOWN = re.findall(r"^\$ ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE)
 LIMIT = 60.0  # seconds for one command
-READY_LIMIT = 60.0
 
 
 @dataclass
@@ -36,16 +34,8 @@ class Terminals:
     def starts(self, block, is_ready):
         """Type a block whose last command goes on."""
         *before, last = self._on_free_ports(block).splitlines()
-        log = self.processes.enter_context((self.folder / "background.log").open("ab"))
         script = " && ".join([*before, f"exec {last}"])
-        process = subprocess.Popen(["sh", "-c", script], cwd=self.folder, env=environment(), stdout=log, stderr=log)
-        self.processes.callback(stop, process)
-        deadline = time.monotonic() + READY_LIMIT
-        while not is_ready():
-            assert process.poll() is None, f"{last} ended: {self.log()}"
-            assert time.monotonic() < deadline, f"{last} is not ready: {self.log()}"
-            time.sleep(0.05)
-        return process
+        return started(script, folder=self.folder, processes=self.processes, is_ready=is_ready)
 
     def types(self, block):
         """Type a block, and return what each of its commands printed."""
@@ -61,7 +51,9 @@ class Terminals:
                 timeout=LIMIT,
                 check=False,
             )
-            assert done.returncode == 0, f"{line}\nended with {done.returncode}\n{done.stdout}{done.stderr}{self.log()}"
+            assert done.returncode == 0, (
+                f"{line}\nended with {done.returncode}\n{done.stdout}{done.stderr}{said(self.folder)}"
+            )
             if line.startswith(". "):
                 before.append(line)
             printed.append(done.stdout)
@@ -76,9 +68,6 @@ class Terminals:
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"
-
-    def log(self):
-        return (self.folder / "background.log").read_text(errors="replace")
 
 
 @pytest.fixture
@@ -99,8 +88,8 @@ def test_the_quick_start_works_as_written_and_leaves_nothing_behind(terminals):
     assert "event: end" in events
     assert json.loads(report)["totals"]["passed"] == 1
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(LIMIT) == 0, terminals.log()
-    assert "nothing is left" in terminals.log()
+    assert worker.wait(LIMIT) == 0, said(terminals.folder)
+    assert "nothing is left" in said(terminals.folder)
     address = re.search(r"CEKURA_API_URL=(\S+)", (terminals.folder / "sandbox.env").read_text())[1]
     with urllib.request.urlopen(f"{address}/world.json", timeout=5) as answer:
         world = json.load(answer)

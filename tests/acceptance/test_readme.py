@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import yaml
 from orchestrator.domain.batch import ExitCode
 from orchestrator.plans import plan_from_text
 from orchestrator.settings import variable_names
-from tests.support.checkout import answers, check_out, environment, free_port, is_written, stop
+from tests.support.checkout import answers, check_out, environment, free_port, is_written, started
 from tests.support.typed import TYPED, options, unknown_in
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +40,6 @@ NOT_EXECUTED = {
 }
 PACE = 30  # instead of the 20 that a person may watch
 LIMIT = 120.0  # seconds for one command; most take two
-READY_LIMIT = 60.0  # seconds for a process to answer; the runner imports Pipecat
 
 
 @dataclass
@@ -90,22 +88,12 @@ class Reader:
         assert done.returncode == 0, f"{said}\nended with {done.returncode}\n{done.stdout}{done.stderr}"
 
     def _starts(self, command, is_ready):
-        log = self.processes.enter_context((self.folder / "background.log").open("ab"))
-        line = f"{self._exported} && exec {command}"
-        process = subprocess.Popen(["sh", "-c", line], cwd=self.folder, env=environment(), stdout=log, stderr=log)
-        self.processes.callback(stop, process)
-        deadline = time.monotonic() + READY_LIMIT
-        while not is_ready():
-            assert process.poll() is None, f"{command} ended: {self.log()}"
-            assert time.monotonic() < deadline, f"{command} is not ready: {self.log()}"
-            time.sleep(0.05)
+        script = f"{self._exported} && exec {command}"
+        started(script, folder=self.folder, processes=self.processes, is_ready=is_ready)
 
     @property
     def _exported(self):
         return ". ./.exported" if (self.folder / ".exported").exists() else "true"
-
-    def log(self):
-        return (self.folder / "background.log").read_text(errors="replace")
 
     def _has_the_fields_of(self, command):
         document = json.loads((self.folder / "report.json").read_text())

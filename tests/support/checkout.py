@@ -5,11 +5,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LOG = "background.log"
+READY_LIMIT = 60.0  # seconds for a process to answer; some import a lot
 NEEDED = ("Makefile", "README.md", "config", "examples", "pyproject.toml", "requirements.txt", "requirements-dev.txt")
 
 
@@ -32,6 +35,24 @@ def environment():
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     # The runner loads a .env over its environment: a developer's own must not lead it to the real Daily.
     return kept | {"PYTHON_DOTENV_DISABLED": "1", "PYTHONUTF8": "1", "TERM": "dumb"}
+
+
+def started(script, *, folder, processes, is_ready):
+    """A process that goes on, once it is ready; it ends with `processes`. What it says is in `background.log`."""
+    log = processes.enter_context((folder / LOG).open("ab"))
+    process = subprocess.Popen(["sh", "-c", script], cwd=folder, env=environment(), stdout=log, stderr=log)
+    processes.callback(stop, process)
+    deadline = time.monotonic() + READY_LIMIT
+    while not is_ready():
+        assert process.poll() is None, f"{script} ended: {said(folder)}"
+        assert time.monotonic() < deadline, f"{script} is not ready: {said(folder)}"
+        time.sleep(0.05)
+    return process
+
+
+def said(folder):
+    """What all processes said that were started there."""
+    return (folder / LOG).read_text(errors="replace")
 
 
 def is_written(path):
