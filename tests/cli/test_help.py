@@ -47,6 +47,7 @@ def test_the_root_lists_every_command_and_the_exit_codes(shell):
         "sessions",
         "cancel",
         "gc",
+        "health",
         "probe",
         "--version",
     ]:
