@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     batches_at_once: int = Field(default=20, ge=1, le=1000, validation_alias="ORCHESTRATOR_BATCHES_AT_ONCE")
     lease_seconds: float = Field(default=10.0, ge=1, le=300, validation_alias="ORCHESTRATOR_LEASE_SECONDS")
     log_level: str = Field(default="WARNING", validation_alias="ORCHESTRATOR_LOG_LEVEL")
+    log_format: Literal["human", "json"] = Field(default="human", validation_alias="ORCHESTRATOR_LOG_FORMAT")
+    traces: Literal["off", "otlp"] = Field(default="off", validation_alias="ORCHESTRATOR_TRACES")
     data_message_limit: int = Field(default=65_536, ge=1, validation_alias="ORCHESTRATOR_DATA_MESSAGE_LIMIT")
 
     @classmethod

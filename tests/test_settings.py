@@ -57,6 +57,7 @@ def test_every_variable_can_be_given_as_a_file(tmp_path):
     numbers = ("DATA_MESSAGE_LIMIT", "SESSIONS_LIMIT", "CALLS_LIMIT", "BATCHES_AT_ONCE", "LEASE_SECONDS")
     values |= {f"ORCHESTRATOR_{name}": "17" for name in numbers}
     values |= {"ORCHESTRATOR_DAILY_KEYS": f"acme={PLAIN}"}
+    values |= {"ORCHESTRATOR_LOG_FORMAT": "json", "ORCHESTRATOR_TRACES": "otlp"}
     for name, value in values.items():
         (tmp_path / name).write_text(value)
     from_files = load_settings({f"{name}_FILE": str(tmp_path / name) for name in values})
