@@ -61,7 +61,7 @@ _SESSIONS: Final = (
         _M.agent_address,
         _number(_ALIVE).label("alive"),
         _number(_UNSETTLED).label("unsettled"),
-        _number(and_(_BOUNDED, _M.settled.is_(true()), _TO_COME)).label("bounded"),
+        _number(and_(_EXISTS, _BOUNDED, _M.settled.is_(true()), _TO_COME)).label("bounded"),
         _number(and_(_UNSETTLED, not_(_TO_COME))).label("left_over"),
     )
     .group_by(_M.agent_kind, _M.agent_address)
