@@ -5,18 +5,13 @@ One grouped look over the rows that still matter, whatever history holds; and on
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.clock import Clock
+from orchestrator.app.graph import Worker
 from orchestrator.domain.errors import StateUnusable
 from orchestrator.domain.run import RunStatus
-from orchestrator.engine.roster import Roster
-from orchestrator.store.database import Store
 from orchestrator.store.tally import take_tally
 
 if TYPE_CHECKING:
@@ -27,40 +22,30 @@ TICK: Final = 1.0  # seconds
 CALLING: Final = (RunStatus.SUBMITTED, RunStatus.IN_CALL)
 
 
-@asynccontextmanager
-async def gauged(metrics: Metrics, *, store: Store, rosters: Mapping[str, Roster], clock: Clock) -> AsyncIterator[None]:
-    """Keep the gauges of `metrics` true until the block ends; `rosters` are the batches driven here, now and later."""
-    keeping = asyncio.create_task(_keep(metrics, store, rosters, clock), name="gauges")
-    try:
-        yield
-    finally:
-        keeping.cancel()
-        await asyncio.wait([keeping])
+async def keep_gauges(worker: Worker, metrics: Metrics) -> None:
+    """Keep what `metrics` shows of the state true, until cancelled: a part of a service."""
+    clock, tick = worker.clock, 0
+    while True:
+        if tick % LOOK_EVERY == 0:
+            await look(worker, metrics)
+        tick += 1
+        begun = clock.monotonic()
+        await clock.sleep(TICK)
+        metrics.loop_late(clock.monotonic() - begun - TICK)
 
 
-async def look(metrics: Metrics, *, store: Store, rosters: Mapping[str, Roster], clock: Clock) -> None:
+async def look(worker: Worker, metrics: Metrics) -> None:
     """Count once. While the state cannot be read its numbers stay as they were, and so does the time beside them."""
+    driven = list(worker.driver.rosters.values())
     runs: Counter[RunStatus] = Counter()
-    for roster in rosters.values():
+    for roster in driven:
         runs.update(roster.statuses)
-    driven = rosters.values()
     metrics.count_driven(
         runs,
         sessions=(sum(one.sessions_held() for one in driven), sum(one.plan.limits.concurrency for one in driven)),
         calls=(sum(runs[status] for status in CALLING), sum(one.plan.limits.calls for one in driven)),
     )
     try:
-        metrics.looked(await store.read(partial(take_tally, now=clock.now())))
+        metrics.looked(await worker.store.read(partial(take_tally, now=worker.clock.now())))
     except StateUnusable:
         return
-
-
-async def _keep(metrics: Metrics, store: Store, rosters: Mapping[str, Roster], clock: Clock) -> None:
-    tick = 0
-    while True:
-        if tick % LOOK_EVERY == 0:
-            await look(metrics, store=store, rosters=rosters, clock=clock)
-        tick += 1
-        begun = clock.monotonic()
-        await clock.sleep(TICK)
-        metrics.loop_late(clock.monotonic() - begun - TICK)

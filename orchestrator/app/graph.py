@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
-from orchestrator.app.gauges import gauged
 from orchestrator.app.observers import open_observer
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyDomains
@@ -115,8 +114,7 @@ async def open_worker(
         membership = Membership(store=store, clock=clock, lease=settings.lease_seconds)
         remotes = open_remotes(settings, clock=clock, speed=speed, share=lambda: membership.workers, observer=metrics)
         closings.push_async_callback(remotes.aclose)
-        result_url = remotes.cekura.result_url
-        hearing = open_observer(settings, clock=clock, metrics=metrics, result_url=result_url)
+        hearing = open_observer(settings, clock=clock, metrics=metrics, store=store, remotes=remotes)
         observer = await closings.enter_async_context(hearing)
         await membership.join()
         closings.push_async_callback(membership.leave)
@@ -136,29 +134,13 @@ async def open_worker(
             observer=observer,
         )
         closings.push_async_callback(driver.aclose)
-        reaper = Reaper(
-            store=store,
-            remotes=remotes,
-            clock=clock,
-            speed=speed,
-            exclusive=driver.exclusive,
-            changed=driver.note,
-            unrecorded=driver.note_unrecorded,
-            doomed=driver.doomed,
-            hurry=condemned,
-            hurried=driver.hurried,
-            worker_id=lambda: membership.worker_id,
-        )
+        reaper = _reaper_beside(driver, store, remotes, membership, clock=clock, speed=speed, hurry=condemned)
         closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
         dispatcher = Dispatcher(
             store=store, clock=clock, membership=membership, drive=driver.drive, most=settings.batches_at_once
         )
         membership.on_fenced = dispatcher.let_go
         closings.push_async_callback(dispatcher.close)
-        if metrics is not None:
-            store.watch_commits(metrics.committed)
-            keeping = gauged(metrics, store=store, rosters=driver.rosters, clock=clock)
-            await closings.enter_async_context(keeping)
         closings.enter_context(calm_collector())
         yield Worker(
             store=store,
@@ -168,6 +150,31 @@ async def open_worker(
             membership=membership,
             clock=clock,
         )
+
+
+def _reaper_beside(
+    driver: Driver,
+    store: Store,
+    remotes: Remotes,
+    membership: Membership,
+    *,
+    clock: Clock,
+    speed: float,
+    hurry: asyncio.Event,
+) -> Reaper:
+    return Reaper(
+        store=store,
+        remotes=remotes,
+        clock=clock,
+        speed=speed,
+        exclusive=driver.exclusive,
+        changed=driver.note,
+        unrecorded=driver.note_unrecorded,
+        doomed=driver.doomed,
+        hurry=hurry,
+        hurried=driver.hurried,
+        worker_id=lambda: membership.worker_id,
+    )
 
 
 async def _end(task: asyncio.Task[None]) -> None:

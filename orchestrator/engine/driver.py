@@ -213,6 +213,7 @@ class Driver:
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]
+            self._observer.let_go(batch_id)
 
     async def _give_up_submissions(self, roster: Roster) -> None:
         """Leave none open: one whose runs had ended when a process died is taken up by nobody any more."""

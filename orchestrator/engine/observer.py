@@ -27,6 +27,10 @@ class Observer(Protocol):
         """A batch is driven from these rows on."""
         ...
 
+    def let_go(self, batch_id: str) -> None:
+        """A batch is driven here no longer: it is closed, or another worker goes on with it."""
+        ...
+
     def polled(self, asked: int, news: int | None) -> None:
         """One poll asked for so many runs, and brought news of so many; None: it failed."""
         ...
@@ -46,6 +50,9 @@ class _Nobody:
         pass
 
     def resumed(self, runs: Iterable[Run], sessions: Iterable[Session]) -> None:
+        pass
+
+    def let_go(self, batch_id: str) -> None:
         pass
 
     def polled(self, asked: int, news: int | None) -> None:

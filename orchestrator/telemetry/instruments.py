@@ -65,6 +65,7 @@ class Instruments:
         )
         self.budget_used = self._gauge("budget_used", "What the batches driven here hold of a budget.", "budget")
         self.budget_limit = self._gauge("budget_limit", "What the batches driven here may hold of it.", "budget")
+        self.shared_limit = self._gauge("shared_limit", "What all batches and pools may hold, if limited.", "budget")
         self.commit_units = self._histogram("commit_units", "Units of work in one commit.", COUNTS)
         self.commit_seconds = self._histogram("commit_seconds", "How long one commit took.", SHORT)
 

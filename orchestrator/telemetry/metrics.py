@@ -15,6 +15,7 @@ from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
+from orchestrator.domain.budget import SharedLimits
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.run import FINAL, Run, RunStatus
 from orchestrator.domain.schedule import FireDecision
@@ -116,6 +117,9 @@ class Metrics:
     def resumed(self, runs: Iterable[Run], sessions: Iterable[Session]) -> None:
         """A batch is driven from these rows on: what is in them was counted by whoever drove it before."""
 
+    def let_go(self, batch_id: str) -> None:
+        """A batch is driven here no longer: what was counted stays counted."""
+
     def polled(self, asked: int, news: int | None) -> None:
         """One poll of so many runs: it brought news of some, of none, or failed (None)."""
         self._of.polls.labels("failed" if news is None else "news" if news else "nothing").inc()
@@ -167,6 +171,12 @@ class Metrics:
         for budget, (used, limit) in zip(BUDGETS, (sessions, calls), strict=True):
             self._of.budget_used.labels(budget).set(used)
             self._of.budget_limit.labels(budget).set(limit)
+
+    def limited(self, shared: SharedLimits) -> None:
+        """What all batches and pools of the state may take together; a budget without such a limit has no number."""
+        for budget, limit in zip(BUDGETS, (shared.sessions, shared.calls), strict=True):
+            if limit is not None:
+                self._of.shared_limit.labels(budget).set(limit)
 
     # --- what else a service does -----------------------------------------------------------------------------------
 

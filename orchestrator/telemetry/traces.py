@@ -46,6 +46,11 @@ class _Underway:
     earlier: dict[str, Attempt] = field(default_factory=dict)
 
     @property
+    def batch_id(self) -> str | None:
+        rows = (self.run, *self.sessions.values())
+        return next((row.batch_id for row in rows if row is not None), None)
+
+    @property
     def complete(self) -> bool:
         over = all(session.torn_down for session in self.sessions.values())
         return self.run is not None and self.run.status.final and over
@@ -102,6 +107,11 @@ class Traces:
                 self._of(session.run_id).sessions[session.nonce] = session
         for run_id in open_runs & unfinished.keys():
             self._of(run_id).run = unfinished[run_id]
+
+    def let_go(self, batch_id: str) -> None:
+        """A batch is driven here no longer: whoever drives it on tells of the runs that are not over."""
+        for run_id in [run_id for run_id, known in self._underway.items() if known.batch_id == batch_id]:
+            del self._underway[run_id]
 
     def polled(self, asked: int, news: int | None) -> None:
         """Polls belong to no run."""

@@ -103,7 +103,7 @@ async def test_a_pool_counts_what_waits_in_it(store):
     assert tally.pools == (PoolTally(pool="warm", ready=1, warm=2),)
 
 
-async def test_it_reads_by_index_only(store):
+async def test_it_reads_by_index_only(sqlite_store):
     """A plan that scans a table would grow with history, every ten seconds, in every worker."""
     plans = []
 
@@ -115,7 +115,7 @@ async def test_it_reads_by_index_only(store):
 
         return take_tally(connection, now=NOW)
 
-    await store.read(explained)
+    await sqlite_store.read(explained)
 
     looks = [step for step in plans if step.startswith(("SCAN", "SEARCH"))]
     assert len(looks) >= 4

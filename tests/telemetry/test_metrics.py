@@ -1,5 +1,6 @@
 """The numbers agree with the world after a whole batch, their labels end somewhere, and the document lists them all."""
 
+import asyncio
 import re
 from collections import Counter
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.app import gauges
 from orchestrator.app.batches import cancel_batch
 from orchestrator.app.gauges import look
 from orchestrator.domain.plan import AgentKind, Evidence
@@ -101,12 +103,13 @@ async def test_after_a_whole_batch_the_numbers_are_those_of_the_world(bench, met
 async def test_the_gauges_follow_the_state_and_what_is_driven_here(bench, metrics):
     async with (
         Sandbox(SandboxSettings(speed=bench.speed, call_seconds=(900.0, 900.0))) as box,
-        bench.worker(box, metrics=metrics) as worker,
+        bench.worker(box, metrics=metrics, ORCHESTRATOR_SESSIONS_LIMIT="40") as worker,
     ):
-        counted = partial(look, metrics, store=worker.store, rosters=worker.driver.rosters, clock=worker.clock)
+        assert value(metrics, "shared_limit", budget="sessions") == value(metrics, "shared_limit") == 40
+        counted = partial(look, worker, metrics)
         batch_id = await bench.start(worker, bench.plan(concurrency=3, calls=2))
         await counted()
-        assert value(metrics, "batches", state="waiting") == 1
+        assert value(metrics, "batches") == 1
         assert value(metrics, "budget_limit") == 0
 
         worker.dispatcher.begin(batch_id)
@@ -324,3 +327,28 @@ def test_every_word_in_an_alert_is_one_we_say(metrics, document):
         "429",
         *Outcome,
     }
+
+
+async def test_a_state_that_cannot_be_read_leaves_its_numbers_and_their_time_as_they_were(bench, metrics):
+    async with Sandbox(SandboxSettings(speed=bench.speed)) as box, bench.worker(box, metrics=metrics) as worker:
+        await bench.start(worker, bench.plan())
+        await look(worker, metrics)
+        before = value(metrics, "looked_at_seconds")
+        worker.store.close()
+        await look(worker, metrics)
+
+    assert value(metrics, "looked_at_seconds") == before > 0
+    assert value(metrics, "batches") == 1
+
+
+async def test_the_gauges_are_kept_while_a_service_runs(bench, metrics, monkeypatch):
+    monkeypatch.setattr(gauges, "TICK", 0.01)
+    async with Sandbox(SandboxSettings(speed=bench.speed)) as box, bench.worker(box, metrics=metrics) as worker:
+        keeping = asyncio.create_task(gauges.keep_gauges(worker, metrics))
+        await until(lambda: value(metrics, "looked_at_seconds") > 0)
+        first = value(metrics, "looked_at_seconds")
+        await until(lambda: value(metrics, "looked_at_seconds") > first)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    assert value(metrics, "loop_late_seconds_count") >= 10

@@ -226,6 +226,19 @@ async def test_what_another_process_began_is_told_by_the_one_that_ends_it(told):
     assert not told.traces._underway
 
 
+async def test_a_batch_that_another_worker_took_is_that_workers_to_tell_of(told):
+    told.traces.session_moved(None, a_session())
+    told.traces.heard(a_run(), run_at(RunStatus.STARTING, {RunStatus.STARTING: 0}))
+    told.traces.let_go("b2")
+    assert told.traces._underway
+
+    told.traces.let_go("b1")
+    told.traces.session_moved(a_session(), ended())
+
+    assert not told.traces._underway
+    assert await told.spans() == []
+
+
 async def test_an_end_that_is_not_confirmed_lasts_until_it_was_known_to_be_bounded(told):
     run = run_at(RunStatus.JUDGED, PASSED, outcome=Outcome.PASSED)
     live(told.traces, run, ended(room_end=End(state=Teardown.BOUNDED, at=at(3600))))
