@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
+    or_,
     select,
     true,
     union_all,
@@ -31,10 +32,13 @@ _COLUMNS: Final = (
     *(sessions.c.agent_kind, sessions.c.agent_address, sessions.c.status, sessions.c.settled),
     *(sessions.c.session_end, sessions.c.room_end, sessions.c.ends_at),
 )
-# Two indexes show all that may matter: what is not settled, and what was settled as bounded and is not over yet.
+# All that may matter, each once: what is not over by its bound, and what is and was not torn down (or its room not).
 _MATTERS: Final = union_all(
-    select(*_COLUMNS).where(sessions.c.settled.is_(false())),
-    select(*_COLUMNS).where(sessions.c.settled.is_(true()), literal_column(MAY_HOLD), sessions.c.ends_at > _NOW),
+    select(*_COLUMNS).where(
+        sessions.c.settled.is_(false()),
+        or_(sessions.c.ends_at <= _NOW, sessions.c.session_end == Teardown.CONFIRMED.value),
+    ),
+    select(*_COLUMNS).where(literal_column(MAY_HOLD), sessions.c.ends_at > _NOW),
 ).subquery("matters")
 _M: Final = _MATTERS.c
 

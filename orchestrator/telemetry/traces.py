@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "cekura-pipecat-orchestrator"
 FLUSH_SECONDS: Final = 2.0
 QUEUE: Final = 16_384  # spans; a cancelled batch ends a thousand runs at once, and each makes about seven
+MOST_BESIDE: Final = 10_000  # runs; one that is forgotten has no trace
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NO_LIBRARY: Final = "ORCHESTRATOR_TRACES=otlp needs OpenTelemetry, which is not installed"
 INSTALL: Final = "Install the package with its extra `traces`, or unset ORCHESTRATOR_TRACES."
@@ -70,6 +71,7 @@ class Traces:
         self._now = now
         self._result_url = result_url
         self._underway: dict[str, _Underway] = {}
+        self._beside: dict[str, None] = {}  # runs whose sessions were torn down here before their batch was driven here
 
     def heard(self, before: Run, after: Run) -> None:
         """One run moved."""
@@ -90,23 +92,30 @@ class Traces:
         """One session moved."""
         known = self._underway.get(after.run_id)
         if known is None:
+            if before is None and after.torn_down and after.run_id:
+                self._beside[after.run_id] = None
+                if len(self._beside) > MOST_BESIDE:
+                    del self._beside[next(iter(self._beside))]
             if before is not None or after.torn_down or not after.run_id:
-                return  # its run is told of already, or it waits in a pool
+                return  # its run is told of already, or will be when it is driven here; or it waits in a pool
             known = self._of(after.run_id)
         known.sessions[after.nonce] = after
         self._end_if_complete(after.run_id, known)
 
     def resumed(self, runs: Iterable[Run], sessions: Iterable[Session]) -> None:
         """A batch is driven from these rows on: those that are not over yet will be told of."""
-        moving = list(sessions)
-        unfinished = {run.run_id: run for run in runs if run.nonce is not None}
-        open_runs = {one.run_id for one in moving if not one.torn_down}
-        open_runs |= {run_id for run_id, run in unfinished.items() if not run.status.final}
-        for session in moving:
-            if session.run_id in open_runs and session.exists:
+        rows = list(sessions)
+        begun = {run.run_id: run for run in runs if run.nonce is not None}
+        untold = {one.run_id for one in rows if not one.torn_down or one.run_id in self._beside}
+        untold |= {run_id for run_id, run in begun.items() if not run.status.final}
+        for session in rows:
+            if session.run_id in untold and session.exists:
                 self._of(session.run_id).sessions[session.nonce] = session
-        for run_id in open_runs & unfinished.keys():
-            self._of(run_id).run = unfinished[run_id]
+        for run_id in untold & begun.keys():
+            self._beside.pop(run_id, None)
+            known = self._of(run_id)
+            known.run = begun[run_id]
+            self._end_if_complete(run_id, known)
 
     def let_go(self, batch_id: str) -> None:
         """A batch is driven here no longer: whoever drives it on tells of the runs that are not over."""

@@ -118,5 +118,6 @@ async def test_it_reads_by_index_only(sqlite_store):
     await sqlite_store.read(explained)
 
     looks = [step for step in plans if step.startswith(("SCAN", "SEARCH"))]
-    assert len(looks) >= 4
+    for index in ("sessions_to_tear_down", "sessions_by_bound", "batches_by_status"):
+        assert any(index in step for step in looks), index
     assert [step for step in looks if "INDEX" not in step and "SCAN matters" not in step] == []

@@ -20,6 +20,7 @@ from orchestrator.domain.session import End, SessionStatus, Teardown
 from orchestrator.domain.tally import PoolTally, SessionTally, Tally
 from orchestrator.domain.verdict import Outcome
 from orchestrator.sandbox import Sandbox, SandboxSettings
+from orchestrator.store.sessions import condemn_batch
 from orchestrator.telemetry.metrics import (
     IDLE_CAUSES,
     POLL_RESULTS,
@@ -231,10 +232,18 @@ def test_an_end_is_counted_once_however_often_it_is_told(metrics):
     assert value(metrics, "teardown_lag_seconds_count", thing="room") == 0
 
 
-def test_what_was_torn_down_beside_any_batch_is_counted_too(metrics):
-    metrics.session_moved(None, torn_down(a_session(status=SessionStatus.ALIVE)))
+async def test_what_is_torn_down_beside_any_driven_batch_is_counted_too(bench, metrics):
+    async with Sandbox(SandboxSettings(speed=bench.speed, call_seconds=(900.0, 900.0))) as box:
+        async with bench.worker(box) as worker:
+            batch_id = await bench.start(worker, bench.plan())
+            worker.dispatcher.begin(batch_id)
+            await until(lambda: in_call(worker, batch_id) == 3)
+        async with bench.worker(box, metrics=metrics) as worker:
+            condemn = partial(condemn_batch, batch_id=batch_id, at=worker.clock.now(), reason="enough")
+            await worker.store.write(condemn)
+            await until(lambda: value(metrics, "teardowns_total", thing="session", end="confirmed") == 3)
 
-    assert value(metrics, "teardowns_total", thing="session", end="confirmed") == 1
+    assert value(metrics, "teardown_lag_seconds_count", thing="session") == 3
 
 
 def test_an_agent_without_sessions_counts_none_of_them_any_more(metrics):

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from orchestrator.app.batches import cancel_batch, run_batch
+from orchestrator.app.batches import cancel_batch, live_view, run_batch
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.domain.plan import Evidence
 from orchestrator.domain.run import RunStatus
@@ -201,6 +201,27 @@ async def test_a_run_tried_again_shows_both_attempts_one_after_the_other(told):
     assert (_seconds(root.start_time), _seconds(root.end_time)) == (0, 190)
 
 
+async def test_what_an_earlier_attempt_reached_is_not_told_of_a_later_one(told):
+    reached = {
+        **PASSED,
+        RunStatus.STARTING: 100,
+        RunStatus.STARTED: 101,
+        RunStatus.READY: 104,
+        RunStatus.ABANDONED: 200,
+    }
+    del reached[RunStatus.JUDGED]
+    run = run_at(RunStatus.ABANDONED, reached, outcome=Outcome.INCONCLUSIVE, reason="never called")
+    live(told.traces, run, ended(begins=200, session=202, room=203))
+
+    assert await told.times() == [
+        ("run", 100, 203),
+        ("start", 100, 101),
+        ("join", 101, 104),
+        ("submit", 104, 200),
+        ("teardown", 200, 203),
+    ]
+
+
 async def test_a_start_refused_for_now_is_no_attempt(told):
     traces = told.traces
     refused = a_session("n1", status=SessionStatus.REFUSED)
@@ -208,6 +229,7 @@ async def test_a_start_refused_for_now_is_no_attempt(told):
     traces.heard(a_run(), run_at(RunStatus.STARTING, {RunStatus.STARTING: 0}))
     traces.session_moved(a_session("n1"), refused)
     traces.heard(run_at(RunStatus.STARTING, {RunStatus.STARTING: 0}), a_run(reason="full"))
+    assert traces._underway["b1-1"].sessions == {}  # a run may be refused a hundred times
     never = a_run(status=RunStatus.ABANDONED, outcome=Outcome.INCONCLUSIVE, timeline={"abandoned": at(60)})
     traces.heard(a_run(reason="full"), never)
 
@@ -223,6 +245,16 @@ async def test_what_another_process_began_is_told_by_the_one_that_ends_it(told):
     told.traces.session_moved(open_still, ended())
 
     assert [name for name, *_ in await told.times()][:3] == ["run", "start", "join"]
+    assert not told.traces._underway
+
+
+async def test_what_was_torn_down_before_its_batch_was_taken_up_is_told_then(told):
+    run = run_at(RunStatus.JUDGED, PASSED, outcome=Outcome.PASSED)
+    told.traces.session_moved(None, ended())
+    told.traces.resumed([run, a_run(2)], [ended()])
+    told.traces.resumed([run, a_run(2)], [ended()])
+
+    assert len(await told.spans()) == 7
     assert not told.traces._underway
 
 
@@ -247,6 +279,7 @@ async def test_an_end_that_is_not_confirmed_lasts_until_it_was_known_to_be_bound
 
 
 def point_at(monkeypatch, url):
+    monkeypatch.setattr(traces_module, "FLUSH_SECONDS", 20)  # on a busy machine, too
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer collector-key-0123456789")
 
@@ -314,6 +347,29 @@ async def test_a_batch_taken_up_by_another_process_is_traced_whole(tmp_path, mon
     assert sorted(facts(root)["orchestrator.run.outcome"] for root, _ in collected.traces()) == ["passed"] * 3
 
 
+async def test_a_run_judged_before_a_stop_and_torn_down_after_it_is_traced(tmp_path, monkeypatch):
+    bench = Bench(folder=tmp_path)
+    traced = {"ORCHESTRATOR_TRACES": "otlp"}
+    with collecting() as collected:
+        point_at(monkeypatch, collected.url)
+        async with Sandbox(SandboxSettings(speed=bench.speed, faults=["session_get.error=9999"])) as box:
+            async with bench.worker(box, **traced) as worker:
+                batch_id = await bench.start(worker, bench.plan())
+                worker.dispatcher.begin(batch_id)
+                await until(lambda: all_judged(worker, batch_id))
+            assert collected.spans == []
+            box.faults.clear()
+            async with bench.worker(box, **traced) as worker:
+                await run_batch(worker, batch_id)
+
+    assert sorted(facts(root)["orchestrator.run.outcome"] for root, _ in collected.traces()) == ["passed"] * 3
+
+
+def all_judged(worker, batch_id):
+    view = live_view(worker, batch_id)
+    return view is not None and all(run.status is RunStatus.JUDGED for run in view.runs)
+
+
 async def test_a_cancelled_batch_is_traced_too_and_what_was_never_begun_is_not(tmp_path, monkeypatch):
     bench = Bench(folder=tmp_path)
     with collecting() as collected:
@@ -336,10 +392,10 @@ async def test_a_cancelled_batch_is_traced_too_and_what_was_never_begun_is_not(t
 
 
 async def test_a_collector_that_does_not_answer_holds_up_closing_for_its_two_seconds_only(monkeypatch, capsys):
-    monkeypatch.setattr(traces_module, "FLUSH_SECONDS", 0.2)
     silent = threading.Event()
     with collecting(silent=silent) as collected:
         point_at(monkeypatch, collected.url)
+        monkeypatch.setattr(traces_module, "FLUSH_SECONDS", 0.2)
         traces = open_traces(version="1", now=lambda: at(500))
         live(traces, run_at(RunStatus.JUDGED, PASSED, outcome=Outcome.PASSED), ended())
         async with asyncio.timeout(5):
