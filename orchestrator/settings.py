@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -143,6 +143,17 @@ class Settings(BaseSettings):
         validation_alias="ORCHESTRATOR_LOG_LEVEL",
         description="Log lines of this level and above go to stderr: DEBUG, INFO, WARNING, ERROR or CRITICAL."
         " `--log-level` outweighs it.",
+    )
+    log_format: Literal["human", "json"] = Field(
+        default="human",
+        validation_alias="ORCHESTRATOR_LOG_FORMAT",
+        description="How log lines look on stderr: human, or json (one object a line, for a collector).",
+    )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        validation_alias="ORCHESTRATOR_TRACES",
+        description="Spans of each run: off, or otlp (OTLP over HTTP, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs"
+        " the extra `traces`). OpenTelemetry's own OTEL_* variables apply.",
     )
     data_message_limit: int = Field(
         default=65_536,

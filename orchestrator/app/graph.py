@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
+from orchestrator.app.observers import open_observer
 from orchestrator.clients.cekura import CekuraClient
 from orchestrator.clients.daily import DailyDomains
+from orchestrator.clients.observer import RequestObserver
 from orchestrator.clients.pace import Share, alone
 from orchestrator.clients.pipecat_cloud import KeyPaces, PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
@@ -33,6 +35,9 @@ from orchestrator.settings import Settings
 from orchestrator.store.database import Store, is_shared, open_store
 from orchestrator.store.database import place_of as place_of_state
 
+if TYPE_CHECKING:
+    from orchestrator.telemetry.metrics import Metrics
+
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -48,21 +53,28 @@ class Worker:
     clock: Clock
 
 
-def open_remotes(settings: Settings, *, clock: Clock, speed: float = 1.0, share: Share = alone) -> Remotes:
+def open_remotes(
+    settings: Settings,
+    *,
+    clock: Clock,
+    speed: float = 1.0,
+    share: Share = alone,
+    observer: RequestObserver | None = None,
+) -> Remotes:
     """One client for each remote; `speed` multiplies the request rates that a faster-than-life sandbox allows.
 
-    `share` says how many workers ask under the same keys.
+    `share` says how many workers ask under the same keys. `observer` hears of every request.
     """
     paces = KeyPaces.at(speed, share=share)
 
     def open_agent(kind: AgentKind, address: str) -> AgentClient:
         if kind is AgentKind.PIPECAT_CLOUD:
-            return PipecatCloudClient.open(settings, agent_name=address, clock=clock, paces=paces)
-        return PipecatRunnerClient.open(settings, url=address, clock=clock)
+            return PipecatCloudClient.open(settings, agent_name=address, clock=clock, paces=paces, observer=observer)
+        return PipecatRunnerClient.open(settings, url=address, clock=clock, observer=observer)
 
     return Remotes(
-        cekura=CekuraClient.open(settings, clock=clock, pace_scale=speed, share=share),
-        daily=DailyDomains.open(settings, clock=clock, pace_scale=speed, share=share),
+        cekura=CekuraClient.open(settings, clock=clock, pace_scale=speed, share=share, observer=observer),
+        daily=DailyDomains.open(settings, clock=clock, pace_scale=speed, share=share, observer=observer),
         daily_api_url=settings.daily_api_url,
         open_agent=open_agent,
         presence=Presence(share=share),
@@ -83,7 +95,13 @@ def place_of(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings, *, command: str, environ: Mapping[str, str], listener: Listener, speed: float = 1.0
+    settings: Settings,
+    *,
+    command: str,
+    environ: Mapping[str, str],
+    listener: Listener,
+    speed: float = 1.0,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Worker]:
     """Hold the driving lock and run the reaper until the block ends; Conflict when another process drives.
 
@@ -94,8 +112,10 @@ async def open_worker(
         store = open_store(settings.database_url, driving=command)
         closings.callback(store.close)
         membership = Membership(store=store, clock=clock, lease=settings.lease_seconds)
-        remotes = open_remotes(settings, clock=clock, speed=speed, share=lambda: membership.workers)
+        remotes = open_remotes(settings, clock=clock, speed=speed, share=lambda: membership.workers, observer=metrics)
         closings.push_async_callback(remotes.aclose)
+        hearing = open_observer(settings, clock=clock, metrics=metrics, store=store, remotes=remotes)
+        observer = await closings.enter_async_context(hearing)
         await membership.join()
         closings.push_async_callback(membership.leave)
         closings.push_async_callback(_end, asyncio.create_task(membership.run(), name="lease"))
@@ -111,21 +131,10 @@ async def open_worker(
             condemned=condemned,
             membership=membership,
             shared=SharedLimits(sessions=settings.sessions_limit, calls=settings.calls_limit),
+            observer=observer,
         )
         closings.push_async_callback(driver.aclose)
-        reaper = Reaper(
-            store=store,
-            remotes=remotes,
-            clock=clock,
-            speed=speed,
-            exclusive=driver.exclusive,
-            changed=driver.note,
-            unrecorded=driver.note_unrecorded,
-            doomed=driver.doomed,
-            hurry=condemned,
-            hurried=driver.hurried,
-            worker_id=lambda: membership.worker_id,
-        )
+        reaper = _reaper_beside(driver, store, remotes, membership, clock=clock, speed=speed, hurry=condemned)
         closings.push_async_callback(_end, asyncio.create_task(reaper.run(), name="reaper"))
         dispatcher = Dispatcher(
             store=store, clock=clock, membership=membership, drive=driver.drive, most=settings.batches_at_once
@@ -141,6 +150,31 @@ async def open_worker(
             membership=membership,
             clock=clock,
         )
+
+
+def _reaper_beside(
+    driver: Driver,
+    store: Store,
+    remotes: Remotes,
+    membership: Membership,
+    *,
+    clock: Clock,
+    speed: float,
+    hurry: asyncio.Event,
+) -> Reaper:
+    return Reaper(
+        store=store,
+        remotes=remotes,
+        clock=clock,
+        speed=speed,
+        exclusive=driver.exclusive,
+        changed=driver.note,
+        unrecorded=driver.note_unrecorded,
+        doomed=driver.doomed,
+        hurry=hurry,
+        hurried=driver.hurried,
+        worker_id=lambda: membership.worker_id,
+    )
 
 
 async def _end(task: asyncio.Task[None]) -> None:

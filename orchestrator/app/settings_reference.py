@@ -62,9 +62,9 @@ GROUPS: Final = (
         names=("CEKURA_WEBHOOK_SECRET", "ORCHESTRATOR_BATCHES_AT_ONCE", "ORCHESTRATOR_LEASE_SECONDS"),
     ),
     Group(
-        title="Logs",
-        text="What is told while it works; no line holds a key or a token.",
-        names=("ORCHESTRATOR_LOG_LEVEL",),
+        title="Logs and traces",
+        text="What is told while it works; no line and no span holds a key or a token.",
+        names=("ORCHESTRATOR_LOG_LEVEL", "ORCHESTRATOR_LOG_FORMAT", "ORCHESTRATOR_TRACES"),
     ),
 )
 MARKDOWN_HEAD: Final = """\

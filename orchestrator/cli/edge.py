@@ -23,7 +23,7 @@ from orchestrator.domain.errors import (
 )
 
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LEVEL_VARIABLE: Final = "ORCHESTRATOR_LOG_LEVEL"
+LOG_VARIABLES: Final = ("ORCHESTRATOR_LOG_LEVEL", "ORCHESTRATOR_LOG_FORMAT")
 DEFECT_STEP: Final = (
     "`orchestrator gc` finds and tears down whatever this process may have left. Repeat with --log-level DEBUG for the"
     " details, and report them."
@@ -105,16 +105,16 @@ def end_within(seconds: float, code: ExitCode) -> None:
 def _configure_logging(log_level: str | None) -> None:
     from orchestrator.cli.console import current_stderr
     from orchestrator.settings import load_settings
-    from orchestrator.telemetry import configure_logging
+    from orchestrator.telemetry.logs import configure_logging
 
-    # This one variable only: a sandbox or a demo must not stumble over keys it does not need.
-    own = {name: value for name, value in os.environ.items() if name.startswith(LEVEL_VARIABLE)}
-    level = (log_level or load_settings(own).log_level).upper()
+    # These variables only: a sandbox or a demo must not stumble over keys it does not need.
+    settings = load_settings({name: value for name, value in os.environ.items() if name.startswith(LOG_VARIABLES)})
+    level = (log_level or settings.log_level).upper()
     if level not in LOG_LEVELS:
         raise InvalidSettings(
             "ORCHESTRATOR_LOG_LEVEL does not name a level", next_step=f"Use one of {', '.join(LOG_LEVELS)}."
         )
-    configure_logging(level, stream=current_stderr())
+    configure_logging(level, as_json=settings.log_format == "json", stream=current_stderr())
 
 
 def _report(error: OrchestratorError, *, as_json: bool) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from orchestrator.clients.cekura_run import accepted_submission, call_observation
 from orchestrator.clients.http import AnswerTooLarge, RemoteHttp
+from orchestrator.clients.observer import RequestObserver
 from orchestrator.clients.pace import Pace, Share, alone
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.wire import number, record_of, whole_number
@@ -57,7 +58,15 @@ class CekuraClient:
         self._project_id = project_id
 
     @classmethod
-    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0, share: Share = alone) -> CekuraClient:
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock,
+        pace_scale: float = 1.0,
+        share: Share = alone,
+        observer: RequestObserver | None = None,
+    ) -> CekuraClient:
         """The client that `settings` describes; InvalidSettings without CEKURA_API_KEY."""
         if settings.cekura_api_key is None:
             raise InvalidSettings(f"CEKURA_API_KEY is missing. {KEY_ADVICE}")
@@ -68,6 +77,7 @@ class CekuraClient:
             clock=clock,
             pace=Pace(rate=REQUESTS_PER_SECOND, burst=20, scale=pace_scale, share=share),
             dialect=DIALECT,
+            observer=observer,
         )
         return cls(http, dashboard_url=settings.cekura_dashboard_url, project_id=settings.cekura_project_id)
 

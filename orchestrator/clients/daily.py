@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from orchestrator.clients.address import segment
 from orchestrator.clients.http import Answer, RemoteHttp
+from orchestrator.clients.observer import RequestObserver
 from orchestrator.clients.pace import Pace, Share, alone
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.room import RoomAddress, parse_room_url
@@ -57,6 +58,7 @@ class DailyClient:
         clock: Clock,
         pace_scale: float = 1.0,
         share: Share = alone,
+        observer: RequestObserver | None = None,
     ) -> DailyClient:
         """A client for `key`, paced under Daily's documented limits; `label` says where the key came from."""
         http = RemoteHttp(
@@ -66,6 +68,7 @@ class DailyClient:
             clock=clock,
             pace=Pace.for_window(requests=100, seconds=5.0, scale=pace_scale, share=share),
             dialect=_dialect(label),
+            observer=observer,
         )
         delete_pace = Pace.for_window(requests=50, seconds=30.0, scale=pace_scale, share=share)
         fingerprint = hashlib.sha256(b"Daily " + key.reveal().encode()).hexdigest()[:8]
@@ -222,13 +225,26 @@ class DailyDomains:
         self._witnesses: dict[str, DailyClient] = {}
 
     @classmethod
-    def open(cls, settings: Settings, *, clock: Clock, pace_scale: float = 1.0, share: Share = alone) -> DailyDomains:
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock,
+        pace_scale: float = 1.0,
+        share: Share = alone,
+        observer: RequestObserver | None = None,
+    ) -> DailyDomains:
         """A client for DAILY_API_KEY (its domain is learned) and one per entry of ORCHESTRATOR_DAILY_KEYS."""
 
         def client(key: ApiKey, label: str) -> DailyClient:
-            url = settings.daily_api_url
             return DailyClient.open(
-                key, label=label, daily_api_url=url, clock=clock, pace_scale=pace_scale, share=share
+                key,
+                label=label,
+                daily_api_url=settings.daily_api_url,
+                clock=clock,
+                pace_scale=pace_scale,
+                share=share,
+                observer=observer,
             )
 
         own = client(settings.daily_api_key, OWN_LABEL) if settings.daily_api_key else None

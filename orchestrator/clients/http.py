@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from http import HTTPStatus
@@ -24,6 +24,7 @@ import httpx
 
 from orchestrator.clients.address import checked_base_url, is_loopback
 from orchestrator.clients.body import beginning, whole
+from orchestrator.clients.observer import RequestObserver
 from orchestrator.clients.pace import Pace
 from orchestrator.clients.refusal import Dialect, error_for, plain, read_refusal, retry_after_seconds
 from orchestrator.clients.transport import open_transport
@@ -177,8 +178,10 @@ class RemoteHttp:
         answer_limit: int = ANSWER_LIMIT,
         plain_http: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self.remote = remote
+        self.observer = observer
         self.base_url = checked_base_url(base_url, remote=remote, plain_http=plain_http and not headers)
         self._pace = pace
         self._clock = clock
@@ -295,10 +298,21 @@ class RemoteHttp:
             raise
 
     async def _send(self, request: httpx.Request, call: Call, seconds: float, accept: frozenset[int]) -> Answer:
-        answer = await self._exchange(request, call, seconds)
+        exchange = self._exchange(request, call, seconds)
+        answer = await (exchange if self.observer is None else self._observed(exchange, call, self.observer))
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status in accept:
             return answer
         raise answer.error()
+
+    async def _observed(self, exchange: Awaitable[Answer], call: Call, observer: RequestObserver) -> Answer:
+        begun = self._clock.monotonic()
+        try:
+            answer = await exchange
+        except RemoteError:
+            observer.request(self.remote, call.operation, None, self._clock.monotonic() - begun)
+            raise
+        observer.request(self.remote, call.operation, answer.status, self._clock.monotonic() - begun)
+        return answer
 
     async def _exchange(self, request: httpx.Request, call: Call, seconds: float) -> Answer:
         connect = min(self._connect_timeout, seconds)

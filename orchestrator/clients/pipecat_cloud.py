@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 from orchestrator.clients.address import segment
 from orchestrator.clients.http import Answer, RemoteHttp
+from orchestrator.clients.observer import RequestObserver, watched_start
 from orchestrator.clients.pace import Pace, Share, alone
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.start import start_payload, started_session
@@ -108,15 +110,17 @@ class PipecatCloudClient:
         clock: Clock,
         pace_scale: float = 1.0,
         paces: KeyPaces | None = None,
+        observer: RequestObserver | None = None,
     ) -> PipecatCloudClient:
         """The client that `settings` describes; keys may be missing until a call needs them.
 
         Several agents under the same keys share `paces`.
         """
         shared = paces or KeyPaces.at(pace_scale)
+        http = partial(_http, settings, clock=clock, observer=observer)
         return cls(
-            public=_http(settings, settings.pipecat_public_key, dialect=PUBLIC, clock=clock, pace=shared.public),
-            private=_http(settings, settings.pipecat_private_key, dialect=PRIVATE, clock=clock, pace=shared.private),
+            public=http(settings.pipecat_public_key, dialect=PUBLIC, pace=shared.public),
+            private=http(settings.pipecat_private_key, dialect=PRIVATE, pace=shared.private),
             daily_api_url=settings.daily_api_url,
             agent_name=agent_name,
         )
@@ -142,10 +146,11 @@ class PipecatCloudClient:
         """
         if self._public is None:
             raise InvalidSettings(f"PIPECAT_CLOUD_API_KEY is missing. {PUBLIC_ADVICE}")
-        answer = await self._public.act(
-            "POST", f"/v1/public/{self._agent}/start", operation="start_session", json=start_payload(request)
-        )
-        return started_session(answer, daily_api_url=self._daily_api_url)
+        with watched_start(self._public.observer):
+            answer = await self._public.act(
+                "POST", f"/v1/public/{self._agent}/start", operation="start_session", json=start_payload(request)
+            )
+            return started_session(answer, daily_api_url=self._daily_api_url)
 
     async def get_session(self, session_id: str) -> SessionRecord:
         """The record of one session; may be repeated, a lost answer means nothing. RemoteNotFound: it knows none."""
@@ -219,13 +224,25 @@ class PipecatCloudClient:
 
 
 def _http(
-    settings: Settings, key: ApiKey | None, *, dialect: Dialect, clock: Clock, pace: Pace | None
+    settings: Settings,
+    key: ApiKey | None,
+    *,
+    dialect: Dialect,
+    clock: Clock,
+    pace: Pace | None,
+    observer: RequestObserver | None,
 ) -> RemoteHttp | None:
     if key is None:
         return None
     headers = {"Authorization": f"Bearer {key.reveal()}"}
     return RemoteHttp(
-        remote=REMOTE, base_url=settings.pipecat_api_host, headers=headers, clock=clock, pace=pace, dialect=dialect
+        remote=REMOTE,
+        base_url=settings.pipecat_api_host,
+        headers=headers,
+        clock=clock,
+        pace=pace,
+        dialect=dialect,
+        observer=observer,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from orchestrator.clients.http import RemoteHttp
+from orchestrator.clients.observer import RequestObserver, watched_start
 from orchestrator.clients.refusal import Dialect
 from orchestrator.clients.start import start_payload, started_session
 from orchestrator.clients.wire import list_of
@@ -45,9 +46,13 @@ class PipecatRunnerClient:
         self._daily_api_url = daily_api_url
 
     @classmethod
-    def open(cls, settings: Settings, *, url: str, clock: Clock) -> PipecatRunnerClient:
+    def open(
+        cls, settings: Settings, *, url: str, clock: Clock, observer: RequestObserver | None = None
+    ) -> PipecatRunnerClient:
         """The runner at `url`. Plain http is accepted anywhere: no key travels, and the runner speaks nothing else."""
-        http = RemoteHttp(remote=REMOTE, base_url=url, headers={}, clock=clock, dialect=DIALECT, plain_http=True)
+        http = RemoteHttp(
+            remote=REMOTE, base_url=url, headers={}, clock=clock, dialect=DIALECT, plain_http=True, observer=observer
+        )
         return cls(http, daily_api_url=settings.daily_api_url)
 
     def __repr__(self) -> str:
@@ -59,10 +64,11 @@ class PipecatRunnerClient:
         Never repeated. A lost answer, a 5xx (it may have made the room and then failed) and a 200 without a session are
         OutcomeUnknown. The caller wrote its intent before and deletes the room after.
         """
-        answer = await self._http.act("POST", "/start", operation="start_session", json=start_payload(request))
-        if answer.json() is None:
-            raise answer.broken(NO_ROOM)
-        return started_session(answer, daily_api_url=self._daily_api_url)
+        with watched_start(self._http.observer):
+            answer = await self._http.act("POST", "/start", operation="start_session", json=start_payload(request))
+            if answer.json() is None:
+                raise answer.broken(NO_ROOM)
+            return started_session(answer, daily_api_url=self._daily_api_url)
 
     async def get_status(self) -> tuple[str, ...]:
         """The transports the runner offers (all it knows, installed or not, where none was chosen); may be repeated."""

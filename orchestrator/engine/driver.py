@@ -30,6 +30,7 @@ from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, end_runs
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
+from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import NEVER_SENT, Recovery
@@ -76,6 +77,7 @@ class Driver:
         condemned: asyncio.Event,
         membership: Membership,
         shared: SharedLimits = NO_LIMITS,
+        observer: Observer = NOBODY,
     ) -> None:
         self._store = store
         self._shared = shared
@@ -87,6 +89,7 @@ class Driver:
         self._random = random
         self._place = place
         self._listener = listener
+        self._observer = observer
         self._condemned = condemned
         self._hurried = False
         self._starts_held = False
@@ -99,6 +102,8 @@ class Driver:
         roster = self.rosters.get(session.batch_id)
         if roster is not None:
             roster.put(session)
+        elif session.torn_down:
+            self._observer.session_moved(None, session)
         if session.batch_id in self._reading:
             self._reading[session.batch_id].append(session)
 
@@ -208,6 +213,7 @@ class Driver:
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]
+            self._observer.let_go(batch_id)
 
     async def _give_up_submissions(self, roster: Roster) -> None:
         """Leave none open: one whose runs had ended when a process died is taken up by nobody any more."""
@@ -217,6 +223,7 @@ class Driver:
             if submission.status is SubmissionStatus.SENT:
                 note = unsettled_reason(submission)
                 await roster.write_unit(partial(settle, status=SubmissionStatus.UNKNOWN, note=note))
+                self._observer.submission(SubmissionStatus.UNKNOWN.value)
             elif submission.status is SubmissionStatus.INTENT:
                 await roster.write_unit(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
 
@@ -239,6 +246,7 @@ class Driver:
             listener=self._listener,
             sure=self._membership.sure,
             shared=self._shared,
+            observer=self._observer,
         )
 
     async def _to_outcomes(self, roster: Roster) -> None:

@@ -22,6 +22,7 @@ from orchestrator.domain.run import FINAL, Fact, Patience, Run, RunStatus, Start
 from orchestrator.domain.session import Session
 from orchestrator.engine.census import RunCensus, SessionCensus
 from orchestrator.engine.ledger import BatchLedger
+from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
 
@@ -55,6 +56,7 @@ class Roster:
         listener: Listener,
         sure: Sure,
         shared: SharedLimits = NO_LIMITS,
+        observer: Observer = NOBODY,
     ) -> None:
         self.batch = batch
         self.plan = plan
@@ -64,6 +66,7 @@ class Roster:
         self._listener = listener
         self.sure = sure
         self.shared = shared
+        self.observer = observer
         self._patience = Patience(retries=plan.infrastructure_retries)
         self._bells: list[asyncio.Event] = []
         self._alarms: list[asyncio.Event] = []
@@ -76,6 +79,7 @@ class Roster:
         self.unrecorded: dict[str, Session] = {}  # ends that could not be written: for the eye, never believed
         self._heard: dict[str, Session] = {}  # sessions as an answer named them that could not be written yet
         self.reset(runs=runs, sessions=sessions)
+        observer.resumed(self.runs.values(), self.sessions.values())
 
     def reset(self, *, runs: Iterable[Run], sessions: Iterable[Session]) -> None:
         """Believe the rows, whatever was believed before."""
@@ -172,8 +176,9 @@ class Roster:
             self.ring()
 
     def _keep(self, session: Session) -> None:
-        self.sessions[session.nonce] = session
+        before, self.sessions[session.nonce] = self.sessions.get(session.nonce), session
         self._held.note(session)
+        self.observer.session_moved(before, session)
 
     def hear(self, session: Session) -> None:
         """Remember what an answer said of a session, in case it cannot be written for a while."""
@@ -295,6 +300,7 @@ class Roster:
             self.runs[after.run_id] = after
             self._census.move(before, after)
             self._listener(before, after)
+            self.observer.heard(before, after)
             if after.status.final:
                 self._locks.pop(after.run_id, None)
             if self.finished:

@@ -63,6 +63,7 @@ class Settlement:
         )
         await self._roster.write_unit(unit)
         self._open.pop(submission.submission_id, None)  # only now: until the commit it may own any result
+        self._roster.observer.submission(status.value)
 
     async def accept(
         self, submission: Submission, group: Sequence[Candidate], answer: AcceptedSubmission, *, note: str = ""
@@ -103,6 +104,7 @@ class Settlement:
 
     async def look_up(self, submission: Submission, group: Sequence[Candidate]) -> None:
         """Find what a lost submission made, by reading only; in the end it is `unknown`."""
+        self._roster.observer.submission("lost")
         until = self._clock.monotonic() + self._roster.plan.timing.lookup
         while self._clock.monotonic() < until:
             await self._clock.sleep(self._look_again())

@@ -74,6 +74,7 @@ class Watcher:
         except RemoteError as error:
             self._failures += 1
             self._trouble = f"; the last poll failed: {error}"
+            self._roster.observer.polled(len(runs), None)
             logger.warning("a poll failed", failures=self._failures, error=str(error))
             return
         self._failures, self._trouble = 0, ""
@@ -84,6 +85,7 @@ class Watcher:
             self._note(run, call)
         seen = ((run.run_id, CallSeen(at=now, call=call)) for run, call in known)
         news = [(run_id, fact) for run_id, fact in seen if self._roster.changes(run_id, fact)]
+        self._roster.observer.polled(len(runs), len(news))
         await asyncio.gather(*(self._roster.apply(run_id, fact) for run_id, fact in news))
 
     def _learn(self, calls: Sequence[CallObservation]) -> None:

@@ -22,7 +22,7 @@ from orchestrator.store import postgres, sqlite
 from orchestrator.store.lock import DrivingLock
 from orchestrator.store.migration import migrate
 from orchestrator.store.remnants import NoRemnants, Remnants
-from orchestrator.store.writer import Writer, cause_of
+from orchestrator.store.writer import Committed, Writer, cause_of
 
 T = TypeVar("T")
 READERS: Final = 2
@@ -67,6 +67,10 @@ class Store:
         A unit may be run more than once, and even be committed by a run whose answer was lost: it finds its own rows.
         """
         return await self._writer.write(work)
+
+    def watch_commits(self, committed: Committed | None) -> None:
+        """Tell `committed` of each commit: its units of work, its seconds. It is called on another thread."""
+        self._writer.committed = committed
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a query on a read-only connection. StateUnusable when the state cannot be read."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class _Unit:
     answer: asyncio.Future[Any]  # of the loop of whoever handed it in
 
 
+# Told, on the writer's thread, how many units a commit held and how many seconds it took.
+Committed = Callable[[int, float], None]
 _Settled = tuple[_Unit, Any, BaseException | None]
 
 
@@ -55,6 +58,7 @@ class Writer:
         self._closed = False
         self._door = threading.Lock()  # nothing may enter the queue behind the mark that ends it
         self._connection: Connection | None = None  # the thread's own
+        self.committed: Committed | None = None
         self._thread = threading.Thread(target=self._run, name="orchestrator-writer", daemon=True)
         self._thread.start()
 
@@ -84,7 +88,10 @@ class Writer:
         while not stopping:
             units, stopping = self._take()
             if units:
+                begun = time.monotonic()
                 self._commit(units)
+                if self.committed is not None:
+                    self.committed(len(units), time.monotonic() - begun)
             if self._remnants.due_in() == 0:
                 self._remnants.wipe()
         self._disconnect()

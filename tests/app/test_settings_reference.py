@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SENTENCES = re.compile(r"[A-Z].*[.]", re.DOTALL)
 
 
-@pytest.mark.parametrize(("path", "made"), [(REFERENCE, reference), (EXAMPLE, example)], ids=str)
+@pytest.mark.parametrize(("path", "made"), [(REFERENCE, reference), (EXAMPLE, example)], ids=["reference", "example"])
 def test_what_is_kept_is_what_the_code_says(path, made):
     assert (ROOT / path).read_text(encoding="utf-8") == made(), "`make settings` writes it anew"
 

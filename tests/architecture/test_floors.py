@@ -33,16 +33,18 @@ DOORS = {
         "app/graph.py",
         "app/webhook.py",
         "engine/",
-        "telemetry.py",
+        "telemetry/",
         "plans/rooms.py",
         "store/remnants.py",
     ),
+    "prometheus_client": ("telemetry/instruments.py", "telemetry/metrics.py"),
+    "opentelemetry": ("telemetry/traces.py",),
     # The vendors' own clients repeat paid calls or hide refused connections: they are witnesses in tests only.
     "cekura": (),
     "pipecatcloud": (),
 }
 # Slow to import: only inside the function that needs them, so that `--help` answers at once.
-LATE = {"pipecat", "alembic"}
+LATE = {"pipecat", "alembic", "opentelemetry"}
 
 
 def test_the_contracts_between_floors_hold(root):
@@ -87,7 +89,7 @@ def test_what_is_slow_to_import_is_imported_where_it_is_needed(modules):
 
 
 def test_help_imports_nothing_heavy():
-    heavy = sorted(LATE | {"httpx", "sqlalchemy", "aiohttp", "pydantic"})
+    heavy = sorted(LATE | {"httpx", "sqlalchemy", "aiohttp", "pydantic", "prometheus_client"})
     check = (
         f"import sys, orchestrator.cli.main; print(*[name for name in {heavy} if name in sys.modules], sep=',', end='')"
     )

@@ -12,6 +12,7 @@ from orchestrator.domain.run import Run, RunStatus
 from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.settings import load_settings
+from orchestrator.telemetry.metrics import Metrics
 
 SPEED = 40.0
 
@@ -68,10 +69,18 @@ class Bench:
             text = text.replace("kind: pipecat_cloud, name: support-bot", f"kind: pipecat_runner, url: '{runner}'")
         return text
 
-    def worker(self, sandbox: Sandbox, *, listener: Callable[[Run, Run], None] = lambda before, after: None, **environ):
+    def worker(
+        self,
+        sandbox: Sandbox,
+        *,
+        listener: Callable[[Run, Run], None] = lambda before, after: None,
+        metrics: Metrics | None = None,
+        **environ,
+    ):
         values = {**sandbox.environment(), "ORCHESTRATOR_DATABASE_URL": f"sqlite:///{self.folder}/state.db", **environ}
         settings = load_settings({name: value for name, value in values.items() if value is not None})
-        return open_worker(settings, command="test", environ={}, listener=listener, speed=sandbox.settings.speed)
+        speed = sandbox.settings.speed
+        return open_worker(settings, command="test", environ={}, listener=listener, speed=speed, metrics=metrics)
 
     async def start(self, worker: Worker, text: str) -> str:
         loaded = plan_from_text(text, name="test")
@@ -79,7 +88,7 @@ class Bench:
         return batch.batch_id
 
     async def run(
-        self, *faults: str, sandbox: dict[str, Any] | None = None, environ=None, runner=None, **plan
+        self, *faults: str, sandbox: dict[str, Any] | None = None, environ=None, runner=None, metrics=None, **plan
     ) -> Ended:
         steps: list[tuple[Run, Run]] = []
         settings = SandboxSettings(**{"speed": SPEED, "faults": faults, "call_seconds": (8.0, 16.0), **(sandbox or {})})
@@ -87,7 +96,7 @@ class Bench:
             listener = lambda before, after: steps.append((before, after))  # noqa: E731
             url = await runner(box) if callable(runner) else box.url
             text = self.plan(runner=url if runner else None, **plan)
-            async with self.worker(box, listener=listener, **(environ or {})) as worker:
+            async with self.worker(box, listener=listener, metrics=metrics, **(environ or {})) as worker:
                 batch_id = await self.start(worker, text)
                 await run_batch(worker, batch_id)
                 view = await view_batch(worker.store, batch_id)

@@ -1,0 +1,1 @@
+"""What this process tells of itself: logs, metrics and traces. Each foreign library is imported by one module here."""
