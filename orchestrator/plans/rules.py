@@ -35,7 +35,7 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int) -> Iterator[Finding]:
     """Every rule broken by `data`, whatever else is wrong with it; `data_message_limit` in bytes."""
     agent = _mapping(data.get("agent"))
-    yield from _agent_findings(agent)
+    yield from agent_findings(agent)
     yield from property_findings(agent)
     yield from _evidence_findings(data)
     yield from _duration_findings(data, agent.get("kind"))
@@ -43,7 +43,8 @@ def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_m
     yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 
-def _agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+def agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+    """What an agent's kind asks for and excludes; places begin with `agent`."""
     kind = agent.get("kind")
     if kind == AgentKind.PIPECAT_CLOUD:
         if "name" not in agent:
