@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.plans.finding import Finding, Place, dotted, nearest, shortened
 from orchestrator.plans.model import AGENT_NAME, PLAN_NAME, SECTIONS, VARIABLE_NAME, PlanFile, Section
+from orchestrator.plans.timetable import TIME_OF_DAY
 
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.
 NOT_BUILT: Final[Mapping[str, str]] = {
@@ -49,6 +51,7 @@ class Shape:
 
 PLAN: Final = Shape(root=PlanFile, sections=SECTIONS, what="the plan", not_built=NOT_BUILT)
 
+_PLAIN_TEXT: Final = re.compile(r'"([A-Za-z0-9][A-Za-z0-9_ ./-]*)"')
 _WHOLE_NUMBER: Final = "must be a whole number"
 _KINDS: Final[Mapping[str, str]] = {
     "int_type": _WHOLE_NUMBER,
@@ -65,6 +68,7 @@ _KINDS: Final[Mapping[str, str]] = {
 _PATTERNS: Final[Mapping[str, str]] = {
     AGENT_NAME: "letters, digits, dots, dashes and underscores, the first a letter or digit",
     PLAN_NAME: "lower-case letters, digits, dots, dashes and underscores",
+    TIME_OF_DAY: 'a time of day in quotes, such as "08:00" or "24:00"',
     VARIABLE_NAME: "the name of an environment variable: letters, digits and underscores",
 }
 
@@ -96,7 +100,7 @@ def _unknown_key(shape: Shape, place: Place) -> Finding:
     key = str(place[-1])
     if key in shape.not_built:
         return Finding(place=place, message=f"this version does not support {key} yet", remedy=shape.not_built[key])
-    known = _model_of(shape, place).model_fields
+    known = keys_of(_model_of(shape, place))
     suggestion = nearest(key, known)
     if suggestion is not None:
         return Finding(place=place, message=f"unknown key {key}", remedy=f"did you mean {suggestion}?")
@@ -107,9 +111,9 @@ def _unknown_key(shape: Shape, place: Place) -> Finding:
 
 def _home_of(shape: Shape, key: str) -> str | None:
     """Where a key would be at home, for one written in the wrong section."""
-    if key in shape.root.model_fields:
+    if key in keys_of(shape.root):
         return f"{key} at the top of {shape.what}"
-    homes = [f"{section}.{key}" for section, model in shape.sections.items() if key in model.model_fields]
+    homes = [f"{section}.{key}" for section, model in shape.sections.items() if key in keys_of(model)]
     return homes[0] if len(homes) == 1 else None
 
 
@@ -169,7 +173,7 @@ def _range_of(shape: Shape, place: Place, context: Mapping[str, Any]) -> str:
 
 
 def _plain(number: float) -> str:
-    return f"{number:g}" if isinstance(number, float) else str(number)
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 def _reads_as_number(text: str) -> bool:
@@ -201,12 +205,12 @@ def _example_line(shape: Shape, place: Place) -> str:
 
 
 def _flow(value: Any) -> str:
-    """An example as YAML in one line; examples are simple enough to need no quotes."""
-    return json.dumps(value).replace('"', "")
+    """An example as YAML in one line, quoted where YAML might read it as something else."""
+    return _PLAIN_TEXT.sub(r"\1", json.dumps(value, ensure_ascii=False))
 
 
 def _field_at(shape: Shape, place: Place) -> FieldInfo | None:
-    return _model_of(shape, place).model_fields.get(_key_of(place))
+    return keys_of(_model_of(shape, place)).get(_key_of(place))
 
 
 def _key_of(place: Place) -> str:
@@ -217,12 +221,17 @@ def _model_of(shape: Shape, place: Place) -> type[Section]:
     """The section whose key `place` ends in: a list's entry is described by the model of its entries."""
     model = shape.root
     for name in [part for part in place if isinstance(part, str)][:-1]:
-        field = model.model_fields.get(name)
+        field = keys_of(model).get(name)
         within = _section_in(field.annotation) if field is not None else None
         if within is None:
             break
         model = within
     return model
+
+
+def keys_of(model: type[Section]) -> dict[str, FieldInfo]:
+    """The keys of a section as they are written."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _section_in(annotation: Any) -> type[Section] | None:
