@@ -26,11 +26,12 @@ class FirePlan:
     refusal: str = ""
 
 
-def plan_to_fire(schedule: Schedule, environ: Mapping[str, str]) -> FirePlan:
-    """Look at a schedule's plan once more: what its variables held when it was loaded may be gone."""
+def plan_to_fire(schedule: Schedule, environ: Mapping[str, str] | None) -> FirePlan:
+    """Look at a schedule's plan once more: the variables it had when it was loaded may be gone (None: not asked)."""
     try:
         plan = plan_from_document(schedule.plan_document)
-        check_variables(plan, environ)
+        if environ is not None:
+            check_variables(plan, environ)
     except OrchestratorError as error:
         return FirePlan(loaded=None, refusal="; ".join(str(error).splitlines()))
     return FirePlan(loaded=LoadedPlan(plan=plan, document=schedule.plan_document, warnings=()))
@@ -50,10 +51,11 @@ def carry_out(
 ) -> Fire:
     """Commit a decision with the batch it makes, and the cancellations that make room for it.
 
-    `waited` is the fire that stood in the queue; else a new one is recorded. `client_key` replaces the fire's own.
+    `waited` is the fire that stood in the queue; else a new one is recorded. `manual`: a person asked for it, with
+    that `client_key` if any.
     """
     batch_id = None
-    key = client_key or fire_key(schedule.name, decided.due_at)
+    key = fire_key(schedule.name, decided.due_at)
     if decided.decision is FireDecision.FIRED and (other := fire_rows.batch_of_key(connection, key)) is not None:
         decided = replace(decided, decision=FireDecision.REFUSED, reason=f"batch {other} has the key of this fire")
     if decided.decision is FireDecision.FIRED and plan.loaded is not None:
@@ -66,7 +68,15 @@ def carry_out(
         batch_rows.record_batch(connection, batch, runs)
         batch_id = batch.batch_id
     if waited is None:
-        return fire_rows.record_fire(connection, schedule.name, decided, at=now, batch_id=batch_id, manual=manual)
+        return fire_rows.record_fire(
+            connection,
+            schedule.name,
+            decided,
+            at=now,
+            batch_id=batch_id,
+            manual=manual,
+            client_key=client_key,
+        )
     fire_rows.record_begun(connection, waited, decided, at=now, batch_id=batch_id)
     return replace(waited, decision=decided.decision, reason=decided.reason, decided_at=now, batch_id=batch_id)
 

@@ -38,6 +38,11 @@ def minutes_of(time_of_day: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
+def time_of_day(minutes: int) -> str:
+    """The same backwards."""
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
 def days_of(names: Sequence[str]) -> tuple[int, ...]:
     """`mon` to `sun` as numbers in order, Monday as 0; no names: every day."""
     return tuple(number for number, name in enumerate(WEEKDAYS) if name in names or not names)

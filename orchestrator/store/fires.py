@@ -20,6 +20,7 @@ def record_fire(
     at: datetime,
     batch_id: str | None = None,
     manual: bool = False,
+    client_key: str | None = None,
 ) -> Fire:
     """Insert what was decided on one occurrence; a second decision on it is refused by the table."""
     row = connection.execute(
@@ -32,6 +33,7 @@ def record_fire(
             decided_at=at,
             batch_id=batch_id,
             manual=manual,
+            client_key=client_key,
         )
         .returning(*fires.c)
     ).one()
@@ -62,10 +64,12 @@ def record_begun(connection: Connection, fire: Fire, decided: Decided, *, at: da
     return connection.execute(update(fires).where(still_waits).values(values)).rowcount == 1
 
 
-def find_fire(connection: Connection, schedule: str, due_at: datetime) -> Fire | None:
-    """The fire of one moment."""
-    query = select(fires).where(fires.c.schedule == schedule, fires.c.due_at == due_at)
-    row = connection.execute(query).one_or_none()
+def find_fire(connection: Connection, schedule: str, *, due_at: datetime, client_key: str | None) -> Fire | None:
+    """The fire of one moment, or the one that was asked for with this key."""
+    same = fires.c.due_at == due_at
+    if client_key is not None:
+        same |= fires.c.client_key == client_key
+    row = connection.execute(select(fires).where(fires.c.schedule == schedule, same)).first()
     return _fire(row) if row is not None else None
 
 

@@ -254,6 +254,8 @@ fires: Final = Table(
     Column("decided_at", UtcTime, nullable=False),
     Column("batch_id", String(64), ForeignKey("batches.batch_id")),
     Column("manual", Boolean, nullable=False, server_default=false()),
+    Column("client_key", String(128)),  # of a manual one: whoever asks twice with one key gets one fire
+    Index("fire_of_one_client_key", "schedule", "client_key", unique=True),
     Index("fire_of_one_moment", "schedule", "due_at", unique=True),
     Index("fires_that_wait", "schedule", sqlite_where=text(QUEUED), postgresql_where=text(QUEUED)),
 )

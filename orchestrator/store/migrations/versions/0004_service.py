@@ -107,7 +107,9 @@ def _create_schedules() -> None:
         sa.Column("decided_at", TIME, nullable=False),
         sa.Column("batch_id", sa.String(64), sa.ForeignKey("batches.batch_id")),
         sa.Column("manual", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("client_key", sa.String(128)),
     )
+    op.create_index("fire_of_one_client_key", "fires", ["schedule", "client_key"], unique=True)
     op.create_index("fire_of_one_moment", "fires", ["schedule", "due_at"], unique=True)
     _create_partial("fires_that_wait", "fires", ["schedule"], QUEUED)
 
