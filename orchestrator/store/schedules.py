@@ -131,17 +131,10 @@ def record_schedule(connection: Connection, record: ScheduleRecord) -> bool:
         raise _made_by_another(existing)
     changed = _paused_as(connection, record, existing)
     if dict(existing.document) != dict(record.document):
-        until = existing.considered_until
-        if _rule_of(existing.document) != _rule_of(record.document):
-            until = max(until, record.considered_until)
-        _set(
-            connection,
-            record.name,
-            document=dict(record.document),
-            updated_at=record.updated_at,
-            considered_until=until,
-        )
+        _set(connection, record.name, document=dict(record.document), updated_at=record.updated_at)
         changed = True
+    if _rule_of(existing.document) != _rule_of(record.document):
+        _count_from(connection, record.name, record.considered_until)
     return changed
 
 
@@ -171,9 +164,8 @@ def record_paused(connection: Connection, name: str, *, at: datetime, by: str) -
 
 def record_resumed(connection: Connection, name: str, *, at: datetime) -> ScheduleRecord:
     """Let it fire again, from now on: what came due while it rested was not missed."""
-    record = lock_schedule(connection, name)
-    if record.paused_at is not None:
-        _resume(connection, record, at=at)
+    if lock_schedule(connection, name).paused_at is not None:
+        _resume(connection, name, at=at)
     return get_schedule(connection, name)
 
 
@@ -182,19 +174,20 @@ def _paused_as(connection: Connection, record: ScheduleRecord, existing: Schedul
         _set(connection, record.name, paused_at=record.paused_at, paused_by=record.paused_by)
         return True
     if record.paused_at is None and existing.paused_by == BY_FILE:
-        _resume(connection, existing, at=record.considered_until)
+        _resume(connection, record.name, at=record.considered_until)
         return True
     return False
 
 
-def _resume(connection: Connection, record: ScheduleRecord, *, at: datetime) -> None:
-    _set(
-        connection,
-        record.name,
-        paused_at=None,
-        paused_by=None,
-        considered_until=max(record.considered_until, at),
-    )
+def _resume(connection: Connection, name: str, *, at: datetime) -> None:
+    _set(connection, name, paused_at=None, paused_by=None)
+    _count_from(connection, name, at)
+
+
+def _count_from(connection: Connection, name: str, at: datetime) -> None:
+    """Take what came due until then as decided; what was decided stays so, whatever a clock says."""
+    earlier = (schedules.c.name == name) & (schedules.c.considered_until < at)
+    connection.execute(update(schedules).where(earlier).values(considered_until=at))
 
 
 def _remove(connection: Connection, name: str, *, at: datetime) -> None:
