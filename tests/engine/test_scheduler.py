@@ -114,6 +114,17 @@ async def test_a_fire_with_jitter_begins_later_by_its_own_time_and_keeps_its_mom
     assert watch.lags == [("nightly", 0.0)]
 
 
+async def test_what_is_due_and_has_not_begun_is_not_decided_with_what_has(watch):
+    schedule = a_schedule(every=60.0, jitter=60.0, overlap=Overlap.ALLOW)
+    await watch.hold(schedule)
+    second = occurrence(schedule, NOON + 2 * MINUTE)
+    assert second.begins_at - second.due_at > timedelta(seconds=1)
+    await watch.at(2, 1)
+    assert await watch.decisions() == [(1, FIRED)]
+    await watch.at(0, (second.begins_at - NOON).total_seconds())
+    assert await watch.decisions() == [(1, FIRED), (2, FIRED)]
+
+
 async def test_skip_leaves_fires_out_until_the_batch_is_closed(watch):
     await watch.hold(a_schedule())
     await watch.at(10)
@@ -263,14 +274,15 @@ async def test_a_batch_that_has_the_fires_key_already_is_not_made_twice(watch):
     assert len(await batches_in(watch.store)) == 1
 
 
-async def test_a_clock_that_was_set_back_makes_nothing_due_again(watch):
+async def test_a_clock_that_was_set_back_makes_nothing_due_again_and_holds_nothing_up(watch):
     await watch.hold(a_schedule(overlap=Overlap.ALLOW))
     await watch.at(20)
     await watch.store.write(partial(schedule_rows._set, name="nightly", considered_until=NOON))
     await watch.at(20, 30)
-    decided = await watch.decisions()
-    assert len(decided) == len({minute for minute, _ in decided})
-    assert len(await batches_in(watch.store)) == 1
+    assert await watch.decisions() == [(10, MISSED), (20, FIRED)]
+    await watch.at(30)
+    assert await watch.decisions() == [(10, MISSED), (20, FIRED), (30, FIRED)]
+    assert len(await batches_in(watch.store)) == 2
 
 
 async def test_a_changed_rule_counts_from_the_change_and_a_changed_plan_keeps_what_was_missed(watch):
