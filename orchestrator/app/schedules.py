@@ -1,12 +1,12 @@
 """The use cases on schedules: list, show, pause, resume, fire now; make, replace and remove them; follow a file.
 
-Whoever changes something is named by `actor`; `note` is run in the unit of the change, so that what was written about
-it is committed with it or not at all.
+Whoever changes something is named by `actor`, and the audit says so in the unit of the change: both are committed, or
+neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,6 +28,7 @@ from orchestrator.domain.schedule import (
 )
 from orchestrator.engine.firing import FirePlan, carry_out, plan_to_fire
 from orchestrator.plans import next_fires, occurrence, schedule_document, schedule_from_document
+from orchestrator.store import audit as audit_rows
 from orchestrator.store import fires as fire_rows
 from orchestrator.store import schedules as schedule_rows
 from orchestrator.store.database import Store
@@ -36,7 +37,6 @@ from orchestrator.store.schedules import BY_FILE, Synced
 NEXT_SHOWN: Final = 10
 FIRES_SHOWN: Final = 10
 LOOKED_THROUGH: Final = 500  # occurrences, for the first that no blackout covers
-Note = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,60 +89,84 @@ async def fires_of(store: Store, name: str, *, limit: int, before: datetime | No
     return await store.read(partial(fire_rows.list_fires, schedule=name, limit=limit, before=before))
 
 
-async def sync_schedules(
-    store: Store, schedules: Sequence[Schedule], *, clock: Clock, note: Note | None = None
-) -> Synced:
+async def sync_schedules(store: Store, schedules: Sequence[Schedule], *, clock: Clock) -> Synced:
     """Make the schedules of the service file those it says; those made by API are left alone.
 
     Conflict where a name is taken by one of these; nothing is changed then.
     """
+
+    def unit(connection: Any) -> Synced:
+        synced = schedule_rows.sync_schedules(connection, wanted, at=now)
+        for action, names in (("create", synced.added), ("change", synced.changed), ("remove", synced.removed)):
+            for name in names:
+                _tell(connection, action, name, at=now, actor=BY_FILE)
+        return synced
+
     now = clock.now()
     wanted = [_record(schedule, made_by=MadeBy.CONFIG, now=now, actor=BY_FILE) for schedule in schedules]
-    return await store.write(_noted(partial(schedule_rows.sync_schedules, wanted=wanted, at=now), note))
+    return await store.write(unit)
 
 
-async def create_schedule(
-    store: Store, schedule: Schedule, *, clock: Clock, actor: str, note: Note | None = None
-) -> ScheduleView:
+async def create_schedule(store: Store, schedule: Schedule, *, clock: Clock, actor: str) -> ScheduleView:
     """Make a schedule; Conflict where its name is taken."""
 
     def unit(connection: Any) -> None:
         schedule_rows.check_absent(connection, schedule.name)
         schedule_rows.record_schedule(connection, record)
+        _tell(connection, "create", schedule.name, at=record.updated_at, actor=actor)
 
     record = _record(schedule, made_by=MadeBy.API, now=clock.now(), actor=actor)
-    await store.write(_noted(unit, note))
+    await store.write(unit)
     return await show_schedule(store, schedule.name, clock=clock)
 
 
-async def replace_schedule(
-    store: Store, schedule: Schedule, *, clock: Clock, actor: str, note: Note | None = None
-) -> ScheduleView:
+async def replace_schedule(store: Store, schedule: Schedule, *, clock: Clock, actor: str) -> ScheduleView:
     """Change a schedule made by API, or make it; Conflict where the service file made it.
 
     Where it is due otherwise than before, it counts from now. A pause stays until somebody resumes it.
     """
+
+    def unit(connection: Any) -> None:
+        if schedule_rows.record_schedule(connection, record):
+            _tell(connection, "change", schedule.name, at=record.updated_at, actor=actor)
+
     record = _record(schedule, made_by=MadeBy.API, now=clock.now(), actor=actor)
-    await store.write(_noted(partial(schedule_rows.record_schedule, record=record), note))
+    await store.write(unit)
     return await show_schedule(store, schedule.name, clock=clock)
 
 
-async def remove_schedule(store: Store, name: str, *, clock: Clock, note: Note | None = None) -> None:
+async def remove_schedule(store: Store, name: str, *, clock: Clock, actor: str) -> None:
     """Remove a schedule made by API: what waits is left out, open batches go on, its fires are kept."""
-    await store.write(_noted(partial(schedule_rows.record_removed, name=name, at=clock.now()), note))
+
+    def unit(connection: Any) -> None:
+        schedule_rows.record_removed(connection, name, at=now)
+        _tell(connection, "remove", name, at=now, actor=actor)
+
+    now = clock.now()
+    await store.write(unit)
 
 
-async def pause_schedule(
-    store: Store, name: str, *, clock: Clock, actor: str, note: Note | None = None
-) -> ScheduleView:
+async def pause_schedule(store: Store, name: str, *, clock: Clock, actor: str) -> ScheduleView:
     """Let a schedule rest: nothing of it fires, what waits waits on, open batches go on."""
-    await store.write(_noted(partial(schedule_rows.record_paused, name=name, at=clock.now(), by=actor), note))
+
+    def unit(connection: Any) -> None:
+        if schedule_rows.record_paused(connection, name, at=now, by=actor):
+            _tell(connection, "pause", name, at=now, actor=actor)
+
+    now = clock.now()
+    await store.write(unit)
     return await show_schedule(store, name, clock=clock)
 
 
-async def resume_schedule(store: Store, name: str, *, clock: Clock, note: Note | None = None) -> ScheduleView:
+async def resume_schedule(store: Store, name: str, *, clock: Clock, actor: str) -> ScheduleView:
     """Let a schedule fire again from now on; what came due while it rested is not made up for."""
-    await store.write(_noted(partial(schedule_rows.record_resumed, name=name, at=clock.now()), note))
+
+    def unit(connection: Any) -> None:
+        if schedule_rows.record_resumed(connection, name, at=now):
+            _tell(connection, "resume", name, at=now, actor=actor)
+
+    now = clock.now()
+    await store.write(unit)
     return await show_schedule(store, name, clock=clock)
 
 
@@ -152,10 +176,10 @@ async def fire_now(
     *,
     clock: Clock,
     environ: Mapping[str, str] | None,
+    actor: str,
     overlap: Overlap | None = None,
     client_key: str | None = None,
     speed: float = 1.0,
-    note: Note | None = None,
 ) -> Fire:
     """Fire a schedule once by hand, also while it is paused or in a blackout; it is recorded as manual.
 
@@ -176,10 +200,11 @@ async def fire_now(
         overlap=overlap or schedule.overlap,
         plan=plan,
         now=clock.now(),
+        actor=actor,
         client_key=client_key,
         speed=speed,
     )
-    return await store.write(_noted(unit, note))
+    return await store.write(unit)
 
 
 def _fired_by_hand(
@@ -189,6 +214,7 @@ def _fired_by_hand(
     overlap: Overlap,
     plan: FirePlan,
     now: datetime,
+    actor: str,
     client_key: str | None,
     speed: float,
 ) -> Fire:
@@ -200,7 +226,10 @@ def _fired_by_hand(
     decided = Decided(due_at=now, decision=FireDecision.FIRED)
     if open_batches or waits:
         decided = _beside(schedule.name, overlap, decided, open_batches=open_batches, waits=waits)
-    return carry_out(connection, schedule, decided, plan=plan, now=now, speed=speed, manual=True, client_key=client_key)
+    fire = carry_out(connection, schedule, decided, plan=plan, now=now, speed=speed, manual=True, client_key=client_key)
+    detail = {"decision": fire.decision.value, "batch": fire.batch_id, "cancelled": ", ".join(decided.cancels)}
+    _tell(connection, "fire", schedule.name, at=now, actor=actor, detail=detail)
+    return fire
 
 
 def _beside(name: str, overlap: Overlap, decided: Decided, *, open_batches: tuple[str, ...], waits: bool) -> Decided:
@@ -218,16 +247,13 @@ def _beside(name: str, overlap: Overlap, decided: Decided, *, open_batches: tupl
     raise error
 
 
-def _noted(unit: Callable[[Any], Any], note: Note | None) -> Callable[[Any], Any]:
-    """The unit, and what is noted of it once it has passed: both or neither are committed."""
-
-    def both(connection: Any) -> Any:
-        value = unit(connection)
-        if note is not None:
-            note(connection)
-        return value
-
-    return both
+def _tell(
+    connection: Any, action: str, name: str, *, at: datetime, actor: str, detail: Mapping[str, str | None] | None = None
+) -> None:
+    """A line of the audit, in the unit that did it."""
+    audit_rows.append(
+        connection, at=at, actor=actor, action=f"schedule.{action}", target=name, detail=dict(detail or {})
+    )
 
 
 def _record(schedule: Schedule, *, made_by: MadeBy, now: datetime, actor: str) -> ScheduleRecord:

@@ -17,13 +17,13 @@ from orchestrator.app.schedules import ScheduleView, Upcoming, upcoming_of
 from orchestrator.cli.console import duration, local_moment, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import counted, new_table
+from orchestrator.cli.tokens import command_actor
 from orchestrator.clock import SystemClock
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.domain.schedule import Fire, FireDecision, Overlap, Schedule
 from orchestrator.plans import load_service
 from orchestrator.settings import load_settings
 
-ACTOR: Final = "command"
 MOMENT: Final = "%a %Y-%m-%d %H:%M:%S"
 
 
@@ -67,14 +67,14 @@ async def show_schedule(name: str, *, as_json: bool) -> int:
 async def pause(name: str, *, as_json: bool) -> int:
     """Let it rest."""
     async with open_reader(load_settings()) as store:
-        view = await cases.pause_schedule(store, name, clock=SystemClock(), actor=ACTOR)
+        view = await cases.pause_schedule(store, name, clock=SystemClock(), actor=command_actor())
     return _say(view, f"schedule {name}: paused; `orchestrator schedules resume {name}` lets it fire again", as_json)
 
 
 async def resume(name: str, *, as_json: bool) -> int:
     """Let it fire again."""
     async with open_reader(load_settings()) as store:
-        view = await cases.resume_schedule(store, name, clock=SystemClock())
+        view = await cases.resume_schedule(store, name, clock=SystemClock(), actor=command_actor())
     return _say(view, f"schedule {name}: fires again; next: {_next(view)}", as_json)
 
 
@@ -86,7 +86,9 @@ async def fire(name: str, *, overlap: str | None, as_json: bool) -> int:
     settings = load_settings()
     async with open_reader(settings) as store:
         rule = Overlap(overlap) if overlap is not None else None
-        fired = await cases.fire_now(store, name, clock=SystemClock(), environ=None, overlap=rule)
+        fired = await cases.fire_now(
+            store, name, clock=SystemClock(), environ=None, actor=command_actor(), overlap=rule
+        )
     if as_json:
         print_json(fire_answer(fired))
     else:

@@ -56,8 +56,9 @@ def carry_out(
     """
     batch_id = None
     key = fire_key(schedule.name, decided.due_at)
-    if decided.decision is FireDecision.FIRED and (other := fire_rows.batch_of_key(connection, key)) is not None:
-        decided = replace(decided, decision=FireDecision.REFUSED, reason=f"batch {other} has the key of this fire")
+    if decided.decision is FireDecision.FIRED and (other := batch_rows.find_by_client_key(connection, key)) is not None:
+        reason = f"batch {other.batch_id} has the key of this fire"
+        decided = replace(decided, decision=FireDecision.REFUSED, reason=reason)
     if decided.decision is FireDecision.FIRED and plan.loaded is not None:
         for earlier in decided.cancels:
             reason = f"schedule {schedule.name} fired again"

@@ -54,9 +54,7 @@ def schedule_from_mapping(
         if isinstance(data.get("plan"), dict):
             try:
                 name = data["name"] if isinstance(data.get("name"), str) else "plan"
-                loaded = plan_from_data(
-                    data["plan"], name=name, environ=environ, data_message_limit=data_message_limit
-                )
+                loaded = plan_from_data(data["plan"], name=name, environ=environ, data_message_limit=data_message_limit)
             except InvalidPlan as error:
                 problems += [_within_plan(problem) for problem in error.problems]
         elif "plan" in data:

@@ -92,12 +92,6 @@ def open_batches(connection: Connection, schedule: str) -> list[str]:
     return [row.batch_id for row in connection.execute(query.order_by(batches.c.created_at))]
 
 
-def batch_of_key(connection: Connection, client_key: str) -> str | None:
-    """The batch that was made with a client key."""
-    row = connection.execute(select(batches.c.batch_id).where(batches.c.client_key == client_key)).one_or_none()
-    return row.batch_id if row is not None else None
-
-
 def _fire(row: Row[Any]) -> Fire:
     return Fire(
         fire_id=row.fire_id,

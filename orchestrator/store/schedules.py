@@ -155,18 +155,20 @@ def record_removed(connection: Connection, name: str, *, at: datetime) -> None:
     _remove(connection, name, at=at)
 
 
-def record_paused(connection: Connection, name: str, *, at: datetime, by: str) -> ScheduleRecord:
-    """Let a schedule rest; the first pause stays as it was."""
-    if lock_schedule(connection, name).paused_at is None:
-        _set(connection, name, paused_at=at, paused_by=by)
-    return get_schedule(connection, name)
-
-
-def record_resumed(connection: Connection, name: str, *, at: datetime) -> ScheduleRecord:
-    """Let it fire again, from now on: what came due while it rested was not missed."""
+def record_paused(connection: Connection, name: str, *, at: datetime, by: str) -> bool:
+    """Let a schedule rest; False where it does already: the first pause stays as it was."""
     if lock_schedule(connection, name).paused_at is not None:
-        _resume(connection, name, at=at)
-    return get_schedule(connection, name)
+        return False
+    _set(connection, name, paused_at=at, paused_by=by)
+    return True
+
+
+def record_resumed(connection: Connection, name: str, *, at: datetime) -> bool:
+    """Let it fire again, from now on: what came due while it rested was not missed. False where it did not rest."""
+    if lock_schedule(connection, name).paused_at is None:
+        return False
+    _resume(connection, name, at=at)
+    return True
 
 
 def _paused_as(connection: Connection, record: ScheduleRecord, existing: ScheduleRecord) -> bool:

@@ -18,7 +18,7 @@ ENOUGH = 2
 
 
 async def until(worker, condition):
-    while not condition(await batches_in(worker.store)):
+    while not condition(await batches_in(worker.store)):  # noqa: ASYNC110  what is awaited is a picture of many rows
         await asyncio.sleep(0.05)
 
 

@@ -11,6 +11,7 @@ from orchestrator.app import schedules as cases
 from orchestrator.app.schedule_documents import schedule_answer
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.schedule import Blackout, FireDecision, MadeBy, Overlap
+from orchestrator.store import audit as audit_rows
 from orchestrator.store import schedules as schedule_rows
 from orchestrator.store.database import open_store
 from tests.support.timetable import NOON, PLAN, SetClock, a_schedule, batches_in, fires_in
@@ -119,7 +120,7 @@ async def test_only_who_made_a_schedule_may_replace_or_remove_it(store, clock, s
     await sync(a_schedule("a"))
     for change in (
         cases.replace_schedule(store, a_schedule("a", every=300.0), clock=clock, actor="me"),
-        cases.remove_schedule(store, "a", clock=clock),
+        cases.remove_schedule(store, "a", clock=clock, actor="me"),
     ):
         with pytest.raises(Conflict, match="made by the service file") as caught:
             await change
@@ -128,8 +129,8 @@ async def test_only_who_made_a_schedule_may_replace_or_remove_it(store, clock, s
 
 async def test_a_removed_schedule_is_gone_and_may_be_made_again(store, clock, show):
     await cases.create_schedule(store, a_schedule("a"), clock=clock, actor="me")
-    await cases.fire_now(store, "a", clock=clock, environ={})
-    await cases.remove_schedule(store, "a", clock=clock)
+    await cases.fire_now(store, "a", clock=clock, environ={}, actor="me")
+    await cases.remove_schedule(store, "a", clock=clock, actor="me")
     with pytest.raises(NotFound, match="no schedule a"):
         await show("a")
     assert await cases.list_schedules(store, clock=clock) == []
@@ -142,13 +143,9 @@ async def test_a_removed_schedule_is_gone_and_may_be_made_again(store, clock, sh
 
 @pytest.mark.parametrize("change", ["pause_schedule", "resume_schedule", "remove_schedule", "fire_now", "fires_of"])
 async def test_what_is_not_there_is_named(store, clock, change):
-    more = {
-        "pause_schedule": {"clock": clock, "actor": "me"},
-        "fire_now": {"clock": clock, "environ": {}},
-        "fires_of": {"limit": 5},
-    }
+    more = {"fire_now": {"clock": clock, "actor": "me", "environ": {}}, "fires_of": {"limit": 5}}
     with pytest.raises(NotFound, match="no schedule lost") as caught:
-        await getattr(cases, change)(store, "lost", **more.get(change, {"clock": clock}))
+        await getattr(cases, change)(store, "lost", **more.get(change, {"clock": clock, "actor": "me"}))
     assert "schedules list" in caught.value.next_step
 
 
@@ -178,7 +175,7 @@ async def test_fires_come_in_pages_the_latest_first(store, clock, sync):
     await sync(a_schedule("a", overlap=Overlap.ALLOW))
     for _ in range(5):
         clock.at += timedelta(minutes=1)
-        await cases.fire_now(store, "a", clock=clock, environ={})
+        await cases.fire_now(store, "a", clock=clock, environ={}, actor="me")
     first = await cases.fires_of(store, "a", limit=3)
     rest = await cases.fires_of(store, "a", limit=3, before=first[-1].due_at)
     assert [*first, *rest] == (await fires_in(store, "a"))[::-1]
@@ -211,6 +208,45 @@ async def test_the_answer_is_json_and_names_the_plan_but_does_not_repeat_it(sync
 
 async def test_a_fires_answer_names_its_batch(store, clock, sync, show):
     await sync(a_schedule("a"))
-    fire = await cases.fire_now(store, "a", clock=clock, environ={})
+    fire = await cases.fire_now(store, "a", clock=clock, environ={}, actor="me")
     [answer] = schedule_answer(await show("a"))["fires"]
     assert (answer["batch"], answer["decision"], answer["manual"]) == (fire.batch_id, FireDecision.FIRED, True)
+
+
+async def told_of(store, name):
+    entries = await store.read(partial(audit_rows.page_entries, limit=100, target=name))
+    return [(entry.action, entry.actor) for entry in reversed(entries)]
+
+
+async def test_the_audit_says_who_changed_and_fired_what_and_nothing_that_was_not_done(store, clock, sync):
+    await sync(a_schedule("a"))
+    await sync(a_schedule("a"))
+    for _ in range(2):
+        await cases.pause_schedule(store, "a", clock=clock, actor="one")
+    for _ in range(2):
+        await cases.resume_schedule(store, "a", clock=clock, actor="two")
+    for _ in range(2):
+        await cases.fire_now(store, "a", clock=clock, environ={}, actor="three", client_key="k")
+    clock.at += timedelta(minutes=1)
+    with pytest.raises(Conflict):
+        await cases.fire_now(store, "a", clock=clock, environ={}, actor="four")
+    await sync()
+    assert await told_of(store, "a") == [
+        ("schedule.create", "the service file"),
+        ("schedule.pause", "one"),
+        ("schedule.resume", "two"),
+        ("schedule.fire", "three"),
+        ("schedule.remove", "the service file"),
+    ]
+
+
+async def test_the_audit_knows_what_was_done_by_api(store, clock):
+    await cases.create_schedule(store, a_schedule("a"), clock=clock, actor="me")
+    for _ in range(2):
+        await cases.replace_schedule(store, a_schedule("a", jitter=5.0), clock=clock, actor="you")
+    await cases.remove_schedule(store, "a", clock=clock, actor="me")
+    assert await told_of(store, "a") == [
+        ("schedule.create", "me"),
+        ("schedule.change", "you"),
+        ("schedule.remove", "me"),
+    ]

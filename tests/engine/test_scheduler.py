@@ -216,7 +216,7 @@ async def test_a_paused_schedule_rests_and_what_it_missed_is_not_made_up_for(wat
     await watch.hold(a_schedule())
     await cases.pause_schedule(watch.store, "nightly", clock=watch.clock, actor="ops")
     await watch.at(25)
-    await cases.resume_schedule(watch.store, "nightly", clock=watch.clock)
+    await cases.resume_schedule(watch.store, "nightly", clock=watch.clock, actor="ops")
     await watch.at(26)
     assert await watch.decisions() == []
     await watch.at(30)
@@ -390,7 +390,7 @@ async def test_running_it_looks_once_a_second_until_cancelled(store):
 
 
 async def by_hand(watch, **options):
-    return await cases.fire_now(watch.store, "nightly", clock=watch.clock, environ={}, **options)
+    return await cases.fire_now(watch.store, "nightly", clock=watch.clock, environ={}, actor="ops", **options)
 
 
 async def test_a_manual_fire_begins_at_once_also_while_paused_and_in_a_blackout(watch):
@@ -450,17 +450,3 @@ async def test_a_manual_fire_of_a_plan_that_cannot_be_carried_out_says_why(store
     with pytest.raises(Conflict, match="TENANT is not set"):
         await by_hand(watch)
     assert await fires_in(store) == []
-
-
-async def test_what_is_noted_of_a_change_is_committed_with_it_or_not_at_all(watch):
-    await watch.hold(a_schedule())
-
-    def refused(_connection):
-        raise Conflict("no")
-
-    with pytest.raises(Conflict):
-        await by_hand(watch, note=refused)
-    with pytest.raises(Conflict):
-        await cases.pause_schedule(watch.store, "nightly", clock=watch.clock, actor="ops", note=refused)
-    assert await batches_in(watch.store) == []
-    assert (await cases.show_schedule(watch.store, "nightly", clock=watch.clock)).record.paused_at is None

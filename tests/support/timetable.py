@@ -57,5 +57,5 @@ async def fires_in(store, name="nightly"):
 
 async def batches_in(store):
     """All batches in order of their creation."""
-    found = await store.read(lambda connection: batch_rows.list_batches(connection, limit=10_000))
+    found = await store.read(lambda connection: batch_rows.page_batches(connection, limit=10_000))
     return found[::-1]
