@@ -17,16 +17,14 @@ from orchestrator.store.database import open_store
 from tests.support.timetable import NOON, PLAN, SetClock, a_schedule, batches_in, fires_in
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    return f"sqlite:///{tmp_path}/state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+@pytest.fixture
+def url(each_url):
+    return each_url
 
 
 @pytest.fixture
-def store(url):
-    store = open_store(url, driving=None)
-    yield store
-    store.close()
+def store(each_store):
+    return each_store
 
 
 @pytest.fixture

@@ -25,16 +25,14 @@ MISSED, REFUSED, BLACKED_OUT = FireDecision.MISSED, FireDecision.REFUSED, FireDe
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    return f"sqlite:///{tmp_path}/state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+@pytest.fixture
+def url(each_url):
+    return each_url
 
 
 @pytest.fixture
-def store(url):
-    store = open_store(url, driving=None)
-    yield store
-    store.close()
+def store(each_store):
+    return each_store
 
 
 class Watch:
