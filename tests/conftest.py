@@ -34,3 +34,19 @@ def postgres_template(postgres_server):
 def postgres_url(postgres_server, postgres_template):
     """A database of this test's own, with the newest schema and no rows."""
     return postgres_server.create(template=postgres_template)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_url(request, tmp_path):
+    """A state with no rows, on each database."""
+    return f"sqlite:///{tmp_path}/state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def each_store(each_url):
+    """The same, open beside whoever drives it."""
+    from orchestrator.store.database import open_store
+
+    store = open_store(each_url, driving=None)
+    yield store
+    store.close()

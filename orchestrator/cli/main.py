@@ -12,6 +12,7 @@ from orchestrator.cli.access import audit, tokens
 from orchestrator.cli.edge import carry_out
 from orchestrator.cli.options import AsJson, Batch, Logged, Overrides, PlanFile
 from orchestrator.cli.records import batches, runs, sessions
+from orchestrator.cli.schedule_group import schedules
 
 EXIT_CODES: Final = (
     "Exit codes: 0 gate passed, 1 gate failed, 2 bad usage, plan, settings or keys (nothing was paid), 3 inconclusive,"
@@ -294,7 +295,7 @@ def probe(
     )
 
 
-for _records in (batches, runs, sessions, tokens, audit):
+for _records in (batches, runs, sessions, schedules, tokens, audit):
     app.add_typer(_records)
 
 

@@ -26,7 +26,7 @@ from orchestrator.domain.plan import (
 )
 from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
-from orchestrator.plans.model import PlanFile, ScenarioEntry
+from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
@@ -62,7 +62,7 @@ def load_plan(
     from. `data_message_limit` is in bytes of JSON.
     """
     return plan_from_text(
-        _text_of(path),
+        text_of(path),
         name=path.stem,
         overrides=overrides,
         environ=environ,
@@ -110,7 +110,8 @@ def _load(
     return LoadedPlan(plan=plan, document=plan_document(plan), warnings=tuple(plan_warnings(plan)))
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a file of bounded size; InvalidPlan where it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(SIZE_LIMIT + 1)
@@ -160,7 +161,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
     limits, timing = file.limits, file.timing
     return Plan(
         name=values["name"],
-        agent=_agent(file),
+        agent=agent_of(file.agent),
         cekura_agent_id=file.cekura.agent,
         mock_tool_names=None if file.cekura.mock_tool_names is None else tuple(file.cekura.mock_tool_names),
         scenarios=tuple(_scenario(entry) for entry in file.scenarios),
@@ -184,8 +185,8 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
     )
 
 
-def _agent(file: PlanFile) -> AgentSpec:
-    agent = file.agent
+def agent_of(agent: AgentSection) -> AgentSpec:
+    """A checked section as what sessions are started with."""
     return AgentSpec(
         kind=AgentKind(agent.kind),
         name=agent.name,

@@ -27,7 +27,8 @@ VariableName = Annotated[str, Field(pattern=VARIABLE_NAME)]
 EvidenceName = Literal["presence", "record", "probe", "settle"]
 
 
-def _without_repeats(values: Sequence[str]) -> Sequence[str]:
+def without_repeats(values: Sequence[str]) -> Sequence[str]:
+    """The values as they are; ValueError names those given twice."""
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
         message = f"must not repeat {', '.join(repeated)}"
@@ -105,7 +106,7 @@ class CekuraSection(Section):
         description="Cekura's numeric agent id; absent: Cekura takes the agent of a submission's first scenario.",
         examples=[5],
     )
-    mock_tool_names: Annotated[list[str], AfterValidator(_without_repeats)] | None = Field(
+    mock_tool_names: Annotated[list[str], AfterValidator(without_repeats)] | None = Field(
         default=None,
         description="Which of the agent's tools Cekura mocks; absent: every configured one; []: none.",
         examples=[["lookup_order"]],
@@ -208,7 +209,7 @@ class TimingSection(Section):
 class ReadinessSection(Section):
     """What counts as proof that the bot is in its room."""
 
-    evidence: Annotated[list[EvidenceName], Field(min_length=1), AfterValidator(_without_repeats)] = Field(
+    evidence: Annotated[list[EvidenceName], Field(min_length=1), AfterValidator(without_repeats)] = Field(
         default=["presence", "record", "settle"],
         description="Kinds of evidence that count, best first.",
         examples=[["presence", "record", "settle"]],
@@ -262,7 +263,7 @@ class PlanFile(Section):
         description="What reports call the batch; absent: the file's name.",
         examples=["nightly-support"],
     )
-    env: Annotated[list[VariableName], AfterValidator(_without_repeats)] = Field(
+    env: Annotated[list[VariableName], AfterValidator(without_repeats)] = Field(
         default_factory=list,
         description="Environment variables that templates may read, as {{ env.NAME }}.",
         examples=[["CUSTOMER_ID"]],

@@ -35,7 +35,7 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int) -> Iterator[Finding]:
     """Every rule broken by `data`, whatever else is wrong with it; `data_message_limit` in bytes."""
     agent = _mapping(data.get("agent"))
-    yield from _agent_findings(agent)
+    yield from agent_findings(agent)
     yield from property_findings(agent)
     yield from _evidence_findings(data)
     yield from _duration_findings(data, agent.get("kind"))
@@ -43,7 +43,8 @@ def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_m
     yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 
-def _agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+def agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+    """What an agent's kind asks for and excludes; places begin with `agent`."""
     kind = agent.get("kind")
     if kind == AgentKind.PIPECAT_CLOUD:
         if "name" not in agent:
@@ -106,18 +107,25 @@ def _duration_findings(data: Mapping[str, Any], kind: Any) -> Iterator[Finding]:
     seconds = room_seconds_of(
         ready=timeouts.ready, run=timeouts.run, gather=timing.gather, teardown_grace=timing.teardown_grace
     )
+    if (trouble := lifetime_trouble(seconds, kind)) is not None:
+        message, surplus = trouble
+        yield Finding(
+            place=("timeouts", "run"),
+            message=message,
+            remedy=f"lower timeouts.run or timeouts.ready by {surplus:g} s or more",
+        )
+
+
+def lifetime_trouble(seconds: float, kind: Any) -> tuple[str, float] | None:
+    """Why no room can live so long, and by how much it is too long; None where one can."""
     limits: Mapping[str, tuple[int, str]] = {
         AgentKind.PIPECAT_RUNNER: (RUNNER_TOKEN_SECONDS, "a Pipecat runner's meeting tokens end after"),
         AgentKind.PIPECAT_CLOUD: (CLOUD_SESSION_LIMIT, "Pipecat Cloud ends every session after at most"),
     }
     limit, reason = limits.get(str(kind), (math.inf, ""))
-    if seconds > limit:
-        surplus = seconds - limit
-        yield Finding(
-            place=("timeouts", "run"),
-            message=f"needs rooms that live {seconds:g} s (start to teardown), but {reason} {limit} s",
-            remedy=f"lower timeouts.run or timeouts.ready by {surplus:g} s or more",
-        )
+    if seconds <= limit:
+        return None
+    return f"needs rooms that live {seconds:g} s (start to teardown), but {reason} {limit} s", seconds - limit
 
 
 def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:

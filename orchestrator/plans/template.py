@@ -15,7 +15,8 @@ from orchestrator.plans.finding import Finding, Place, nearest
 RUN_NAMES: Final = ("run.id", "run.index", "run.scenario", "batch.id")
 ENV_PREFIX: Final = "env."
 
-_OPENING: Final = "{{"
+OPENING: Final = "{{"
+
 _LITERALS: Final = frozenset({"'{{'", '"{{"'})
 # Each alternative runs over its text once: nothing to backtrack into, however long the text.
 _TEMPLATE: Final = re.compile(r"""\{\{\s*('\{\{'|"\{\{")\s*\}\}|\{\{([^{}]*)\}\}""")
@@ -50,15 +51,15 @@ def _name_in(match: re.Match[str]) -> str:
 
 
 def _value_of(name: str, scope: Scope) -> str | int:
-    return _OPENING if name in _LITERALS else scope[name]
+    return OPENING if name in _LITERALS else scope[name]
 
 
 def template_findings(value: Any, place: Place, *, env_names: Sequence[str]) -> Iterator[Finding]:
     """Templates under `place` that could not be rendered: unknown names, unlisted variables, braces left open."""
-    for where, text in _texts(value, place):
+    for where, text in texts_in(value, place):
         for match in _TEMPLATE.finditer(text):
             yield from _name_findings(_name_in(match), where, env_names=env_names)
-        if _OPENING in _TEMPLATE.sub("", text):
+        if OPENING in _TEMPLATE.sub("", text):
             yield Finding(place=where, message="a template is opened with {{ and not closed", remedy=_LITERAL_REMEDY)
     for where in _templated_keys(value, place):
         yield Finding(place=where, message="a template in a key is not rendered", remedy="use templates in values only")
@@ -66,8 +67,8 @@ def template_findings(value: Any, place: Place, *, env_names: Sequence[str]) -> 
 
 def misplaced_findings(value: Any, place: Place) -> Iterator[Finding]:
     """Templates where none are rendered."""
-    for where, text in _texts(value, place):
-        if _OPENING in text:
+    for where, text in texts_in(value, place):
+        if OPENING in text:
             message = "templates are rendered in `body` and `publish_data_message` only"
             yield Finding(place=where, message=message, remedy="write the value out")
 
@@ -92,16 +93,17 @@ def _name_findings(name: str, place: Place, *, env_names: Sequence[str]) -> Iter
     yield Finding(place=place, message=f"{{{{ {name} }}}} is no known name", remedy=remedy)
 
 
-def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+def texts_in(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Every text under `place`, with its own place."""
     if isinstance(value, str):
         yield place, value
     for part, item in _children(value):
-        yield from _texts(item, (*place, part))
+        yield from texts_in(item, (*place, part))
 
 
 def _templated_keys(value: Any, place: Place) -> Iterator[Place]:
     for part, item in _children(value):
-        if isinstance(part, str) and _OPENING in part:
+        if isinstance(part, str) and OPENING in part:
             yield (*place, part)
         yield from _templated_keys(item, (*place, part))
 

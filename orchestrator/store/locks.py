@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 SCHEMA_LOCK: Final = 6_201_001  # of `pg_advisory_xact_lock`: whoever migrates
 BUDGET_LOCK: Final = 6_201_002  # whoever counts what all workers share
+SCHEDULES_LOCK: Final = 6_201_003  # whoever makes schedules
 # Serialization failure and deadlock: the database undid the transaction, and asks for it to be run again.
 ASKED_AGAIN: Final = frozenset({"40001", "40P01"})
 
@@ -25,6 +26,12 @@ def lock_budget(connection: Connection) -> None:
     """Let one worker at a time count what all share; freed with the transaction. Nothing on SQLite: one writer."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": BUDGET_LOCK})
+
+
+def lock_schedules(connection: Connection) -> None:
+    """Let no two workers make the schedules of their service files at once; freed with the transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEDULES_LOCK})
 
 
 def may_be_rerun(connection: Connection) -> bool:

@@ -30,6 +30,8 @@ MAY_HOLD: Final = "session_end <> 'confirmed'"  # of sessions: what no longer co
 BEING_JUDGED: Final = "status = 'call_ended'"  # of runs
 AT_WORK: Final = "condemned_at IS NULL AND status <> 'refused'"  # of sessions: coming, called, or waiting in a pool
 WITH_CEKURA: Final = "cekura_run_id IS NOT NULL"  # of runs: what Cekura was given
+QUEUED: Final = "decision = 'queued'"  # of fires: those that wait
+OF_SCHEDULES: Final = "status = 'open' AND schedule IS NOT NULL"  # of batches: those a fire may wait for
 IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
 
 OF_POOL: Final = "pool IS NOT NULL"
@@ -98,6 +100,9 @@ batches: Final = Table(
     Index("batches_by_name", "name", "created_at", "batch_id"),
     Index("batches_by_origin", "origin", "created_at", "batch_id"),
     Index("batches_of_a_schedule", "schedule", "created_at", "batch_id"),
+    Index(
+        "open_batches_of_schedules", "schedule", sqlite_where=text(OF_SCHEDULES), postgresql_where=text(OF_SCHEDULES)
+    ),
 )
 
 runs: Final = Table(
@@ -249,7 +254,10 @@ fires: Final = Table(
     Column("decided_at", UtcTime, nullable=False),
     Column("batch_id", String(64), ForeignKey("batches.batch_id")),
     Column("manual", Boolean, nullable=False, server_default=false()),
+    Column("client_key", String(128)),  # of a manual one: whoever asks twice with one key gets one fire
+    Index("fire_of_one_client_key", "schedule", "client_key", unique=True),
     Index("fire_of_one_moment", "schedule", "due_at", unique=True),
+    Index("fires_that_wait", "schedule", sqlite_where=text(QUEUED), postgresql_where=text(QUEUED)),
 )
 
 pools: Final = Table(

@@ -16,6 +16,7 @@ DOORS = {
     "sqlite3": ("store/",),
     "pipecat": ("plans/rooms.py",),
     "yaml": ("plans/source.py",),
+    "cronsim": ("plans/calendar.py",),
     "pydantic": ("plans/", "settings.py", "api/"),
     "pydantic_core": ("plans/",),
     "pydantic_settings": ("settings.py",),

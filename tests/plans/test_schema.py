@@ -2,9 +2,10 @@ import jsonschema
 import pytest
 import yaml
 
-from orchestrator.plans import json_schema
+from orchestrator.plans import json_schema, service_json_schema
 from orchestrator.plans.model import SECTIONS, PlanFile
-from orchestrator.plans.schema import SCHEMA_PATH, schema_text
+from orchestrator.plans.schema import SCHEMA_PATH, SERVICE_SCHEMA_PATH, schema_text
+from orchestrator.plans.service_model import SERVICE_SECTIONS, ServiceSection
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,21 @@ def validator():
 
 def test_the_published_schema_equals_the_code():
     remedy = "run: python -m orchestrator.plans.schema > orchestrator/plans/plan.schema.json"
-    assert SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(), remedy
+    assert SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(json_schema()), remedy
+
+
+def test_the_published_schema_of_service_files_equals_the_code():
+    remedy = "run: python -m orchestrator.plans.schema service > orchestrator/plans/service.schema.json"
+    assert SERVICE_SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(service_json_schema()), remedy
+
+
+def test_the_example_service_file_satisfies_its_schema(config):
+    schema = service_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    example = yaml.safe_load((config / "serve.yaml").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(example)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate({**example, "pool": []})
 
 
 def test_every_example_plan_satisfies_the_schema_and_the_checks(example, loaded_example, validator):
@@ -23,12 +38,16 @@ def test_every_example_plan_satisfies_the_schema_and_the_checks(example, loaded_
     assert loaded_example.plan.run_count >= 1
 
 
-@pytest.mark.parametrize("model", [PlanFile, *SECTIONS.values()], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model",
+    [PlanFile, *SECTIONS.values(), ServiceSection, *SERVICE_SECTIONS.values()],
+    ids=lambda model: model.__name__,
+)
 def test_every_key_says_what_it_means_and_shows_an_example(model):
     sections = set(SECTIONS) - {"scenarios"} if model is PlanFile else set()  # those are described by their models
     for name, field in model.model_fields.items():
         assert field.examples, name
-        assert field.description or name in sections, name
+        assert field.description or name in {*sections, "agent"}, name
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ depends_on = None
 TIME = sa.String(32).with_variant(sa.DateTime(timezone=True), "postgresql")
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 WITH_CEKURA = "cekura_run_id IS NOT NULL"
+QUEUED = "decision = 'queued'"
+OF_SCHEDULES = "status = 'open' AND schedule IS NOT NULL"
 IN_POOL = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"
 MAY_HOLD = "session_end <> 'confirmed'"
 AT_WORK = "condemned_at IS NULL AND status <> 'refused'"
@@ -31,6 +33,7 @@ def upgrade() -> None:
     for name, filtered in (("creation", []), ("status", ["status"]), ("name", ["name"]), ("origin", ["origin"])):
         op.create_index(f"batches_by_{name}", "batches", [*filtered, "created_at", "batch_id"])
     op.create_index("batches_of_a_schedule", "batches", ["schedule", "created_at", "batch_id"])
+    _create_partial("open_batches_of_schedules", "batches", ["schedule"], OF_SCHEDULES)
     op.add_column("runs", sa.Column("revision", sa.Integer, nullable=False, server_default="0"))
     op.create_index("runs_by_revision", "runs", ["batch_id", "revision"])
     _create_partial("runs_being_judged", "runs", ["status"], BEING_JUDGED)
@@ -104,8 +107,11 @@ def _create_schedules() -> None:
         sa.Column("decided_at", TIME, nullable=False),
         sa.Column("batch_id", sa.String(64), sa.ForeignKey("batches.batch_id")),
         sa.Column("manual", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("client_key", sa.String(128)),
     )
+    op.create_index("fire_of_one_client_key", "fires", ["schedule", "client_key"], unique=True)
     op.create_index("fire_of_one_moment", "fires", ["schedule", "due_at"], unique=True)
+    _create_partial("fires_that_wait", "fires", ["schedule"], QUEUED)
 
 
 def _create_pools() -> None:
