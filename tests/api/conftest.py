@@ -1,5 +1,6 @@
 """The API over a real state, called in this process, or served on a free port where the wire matters."""
 
+import shutil
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -79,8 +80,17 @@ def settings(tmp_path):
     return load_settings({**KEYS, "ORCHESTRATOR_DATABASE_URL": f"sqlite:///{tmp_path}/state.db"})
 
 
+@pytest.fixture(scope="session")
+def newest_state(tmp_path_factory):
+    """A state of the newest schema with no rows: to copy it is quicker than to make one."""
+    path = tmp_path_factory.mktemp("newest") / "state.db"
+    open_store(f"sqlite:///{path}", driving="test").close()
+    return path
+
+
 @pytest.fixture
-async def service(settings, closings):
+async def service(settings, closings, newest_state, tmp_path):
+    shutil.copy(newest_state, tmp_path / "state.db")
     store = open_store(settings.database_url, driving="test")
     yield Service(store, settings=settings, closings=closings)
     store.close()
