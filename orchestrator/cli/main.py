@@ -11,7 +11,7 @@ from orchestrator import __version__
 from orchestrator.cli.access import audit, tokens
 from orchestrator.cli.edge import carry_out
 from orchestrator.cli.options import AsJson, Batch, Logged, Overrides, PlanFile
-from orchestrator.cli.records import batches, runs, sessions
+from orchestrator.cli.records import batches, pools, runs, sessions
 
 EXIT_CODES: Final = (
     "Exit codes: 0 gate passed, 1 gate failed, 2 bad usage, plan, settings or keys (nothing was paid), 3 inconclusive,"
@@ -278,7 +278,7 @@ def probe(
     )
 
 
-for _records in (batches, runs, sessions, tokens, audit):
+for _records in (batches, runs, sessions, pools, tokens, audit):
     app.add_typer(_records)
 
 

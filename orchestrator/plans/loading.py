@@ -194,6 +194,7 @@ def _agent(file: PlanFile) -> AgentSpec:
         room_properties=agent.room_properties,
         token_properties=agent.token_properties,
         exclusive=agent.exclusive,
+        pool=agent.pool,
     )
 
 

@@ -14,6 +14,7 @@ SUPERVISED = {
     "engine/driver.py": "the supervisor of a batch: a defect of ours must not leave sessions behind",
     "engine/reaper.py": "the supervisor of teardown: a defect in one round must not stop all others",
     "engine/dispatcher.py": "the supervisor of all driving: whatever ended it, the rows say what is left",
+    "engine/pools.py": "the supervisor of pools: a defect in one must not end the others",
     "store/writer.py": "a unit's own failure belongs to its caller; the other units of its commit go on",
     "api/edge.py": "the edge of HTTP: a defect, too, is answered, and its text goes nowhere",
     "cli/edge.py": "the edge of the process: a defect, too, ends with a sentence and an exit code",
