@@ -123,7 +123,7 @@ async def test_gc_ends_what_waits_in_the_pools_of_a_worker_that_was_killed(tmp_p
             async def filled():
                 return len(await ready(worker.store)) == 2
 
-            async with keeping(worker, speed=SPEED):
+            async with keeping(worker, speed=SPEED, worker_id=worker.membership.worker_id):
                 await until_rows(filled)
         assert len(box.world()["sessions"]["alive"]) == 2
         values = {**box.environment(), **state}
