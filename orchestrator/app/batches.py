@@ -21,6 +21,7 @@ from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
 from orchestrator.store import submissions as submission_rows
+from orchestrator.store import warm_sessions as warm_rows
 from orchestrator.store.database import Store
 
 LATEST: Final = "latest"
@@ -97,9 +98,16 @@ async def cancel_leftovers(worker: Worker, *, but: str | None = None, reason: st
     """Ask to cancel every batch that was left open (except `but`), and say how each was found. Call before driving."""
     found = [await view_batch(worker.store, batch.batch_id) for batch in await leftovers(worker)]
     left = [view for view in found if view.batch.batch_id != but]
+    if not worker.store.shared:
+        await retire_warm(worker, reason=reason)  # whoever drives a file alone knows that nobody keeps its pools
     for view in left:
         await cancel_batch(worker.store, view.batch.batch_id, clock=worker.clock, reason=reason)
     return left
+
+
+async def retire_warm(worker: Worker, *, reason: str) -> int:
+    """Let every warm session go that waits in a pool, where no worker is left to keep any; returns how many."""
+    return await worker.store.write(partial(warm_rows.retire_all, at=worker.clock.now(), reason=reason))
 
 
 async def cancel_batch(store: Store, batch_id: str, *, clock: Clock, reason: str, drains: bool = False) -> None:

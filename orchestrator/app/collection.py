@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from orchestrator.app.batches import COLLECTED, BatchView, cancel_leftovers, open_batches, view_batch
+from orchestrator.app.batches import COLLECTED, BatchView, cancel_leftovers, open_batches, retire_warm, view_batch
 from orchestrator.app.eviction import Eviction
 from orchestrator.app.graph import Worker, place_of
 from orchestrator.app.reading import open_reader, state_exists
@@ -131,8 +131,9 @@ class Collection:
 
 
 async def collect(worker: Worker) -> None:
-    """Cancel every open batch and drive it to closed; returns when no session of a row is left to tear down."""
+    """Cancel every open batch and drive it to closed, let go what waits in pools; returns when all is torn down."""
     left = await cancel_leftovers(worker, reason=COLLECTED)
+    await retire_warm(worker, reason=COLLECTED)  # nobody else serves: `gc` is refused beside a worker
     await asyncio.gather(*(worker.dispatcher.run(view.batch.batch_id) for view in left))
     while (await find_leftovers(worker.store)).sessions:
         await worker.clock.sleep(LOOK_EVERY)

@@ -1,4 +1,4 @@
-"""`batches`, `runs` and `sessions`: what can be typed to look at the state."""
+"""`batches`, `runs`, `sessions` and `pools`: what can be typed to look at the state, and to let a pool rest."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def new_group(name: str, help_text: str, example: str) -> typer.Typer:
 batches = new_group("batches", "List batches, or show one with its report.", "orchestrator batches show latest")
 runs = new_group("runs", "List a batch's runs, or show one.", "orchestrator runs show latest-3")
 sessions = new_group("sessions", "List sessions, or show one.", "orchestrator sessions list --batch latest")
+pools = new_group("pools", "List pools, show one with its cost, pause or resume it.", "orchestrator pools show support")
+
+Pool = Annotated[str, typer.Argument(metavar="POOL", help="Its name.")]
 
 
 @batches.command("list", epilog="Example:\n\norchestrator batches list --limit 5 --json")
@@ -108,3 +111,35 @@ def show_session(
     from orchestrator.cli import lists
 
     carry_out(lambda: lists.show_session(session, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@pools.command("list", epilog="Example:\n\norchestrator pools list --json")
+def list_pools(*, as_json: AsJson = False, log_level: Logged = None) -> None:
+    """List pools with what each holds."""
+    from orchestrator.cli import pools as work
+
+    carry_out(lambda: work.list_pools(as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@pools.command("show", epilog="Example:\n\norchestrator pools show support")
+def show_pool(pool: Pool, *, as_json: AsJson = False, log_level: Logged = None) -> None:
+    """Show one pool: what waits, what waiting cost in the last day, how sessions that served nobody ended."""
+    from orchestrator.cli import pools as work
+
+    carry_out(lambda: work.show_pool(pool, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@pools.command("pause", epilog="Example:\n\norchestrator pools pause support")
+def pause_pool(pool: Pool, *, as_json: AsJson = False, log_level: Logged = None) -> None:
+    """Let a pool rest: its waiting sessions are let go, and runs start their own."""
+    from orchestrator.cli import pools as work
+
+    carry_out(lambda: work.pause(pool, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@pools.command("resume", epilog="Example:\n\norchestrator pools resume support")
+def resume_pool(pool: Pool, *, as_json: AsJson = False, log_level: Logged = None) -> None:
+    """Fill a paused pool again."""
+    from orchestrator.cli import pools as work
+
+    carry_out(lambda: work.resume(pool, as_json=as_json), as_json=as_json, log_level=log_level)

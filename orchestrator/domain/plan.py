@@ -41,7 +41,10 @@ class SlotRule(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
-    """The Pipecat deployment under test; `name` for Pipecat Cloud, `url` for a runner."""
+    """The Pipecat deployment under test; `name` for Pipecat Cloud, `url` for a runner.
+
+    `pool` names the pool whose warm sessions its runs take, where it has one ready.
+    """
 
     kind: AgentKind
     name: str | None
@@ -50,6 +53,7 @@ class AgentSpec:
     room_properties: Json
     token_properties: Json
     exclusive: bool
+    pool: str | None = None
 
     @property
     def address(self) -> str:

@@ -52,7 +52,8 @@ class Session:
     """One attempt of one run, or a warm session of a pool. `ends_by`/`ends_at`: what ends it by itself, and when.
 
     `batch_id` and `run_id` are empty while it belongs to no run. `pool` names the pool that started it, also after a
-    run took it; until `fit_until` it may be given to one, and `checked_at` is when it was last seen alive.
+    run took it (at `taken_at`); until `fit_until` it may be given to one, and `checked_at` is when it was last seen
+    alive.
 
     `condemned_at` is set once and for all; teardown may begin at `teardown_from`. `room_seen_by` is the fingerprint of
     the Daily key that was shown the room while it lived: only that key's 404 means that it is gone.
@@ -89,6 +90,12 @@ class Session:
     pool: str | None = None
     fit_until: datetime | None = None
     checked_at: datetime | None = None
+    taken_at: datetime | None = None
+
+    @property
+    def waits_in_pool(self) -> bool:
+        """True while it is a pool's, good or on its way to be, and no run has it."""
+        return self.pool is not None and not self.run_id and self.exists and self.condemned_at is None
 
     @property
     def exists(self) -> bool:

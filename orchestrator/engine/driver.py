@@ -15,12 +15,10 @@ from typing import Any, Final
 
 from loguru import logger
 
-from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, BatchStatus, count, gate_outcome
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Disowned, OrchestratorError
-from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Session
 from orchestrator.domain.submission import SubmissionStatus
@@ -37,6 +35,7 @@ from orchestrator.engine.recovery import NEVER_SENT, Recovery
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Listener, Roster
 from orchestrator.engine.settlement import Settlement, unsettled_reason
+from orchestrator.engine.start_call import platform_limit
 from orchestrator.engine.starter import Starter
 from orchestrator.engine.submitter import Submitter
 from orchestrator.engine.watcher import Watcher
@@ -47,7 +46,6 @@ from orchestrator.store import sessions as session_rows
 from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
-DEFAULT_SESSION_LIMIT: Final = 7200.0  # Pipecat Cloud's default maxSessionDuration
 UNTIL_CALL_ENDED: Final = (
     RunStatus.STARTING,
     RunStatus.STARTED,
@@ -270,7 +268,7 @@ class Driver:
         )
 
     async def _run_loops(self, roster: Roster) -> None:
-        speed = roster.batch.speed
+        speed, agent = roster.batch.speed, roster.plan.agent
         refusals: list[str] = []
 
         def refuse(reason: str) -> None:
@@ -300,7 +298,7 @@ class Driver:
                 environ=self._environ,
                 place=self._place,
                 speed=speed,
-                session_limit=await self._session_limit(roster.plan),
+                session_limit=await platform_limit(self._remotes.agent(agent.kind, agent.address)),
                 on_lost=partial(recovery.look_for, tasks=loops),
                 refuse=refuse,
                 held_back=lambda: self._starts_held or submitter.failing or bool(refusals),
@@ -343,17 +341,6 @@ class Driver:
             speed=roster.batch.speed,
             end_call=self._calls.end,
         )
-
-    async def _session_limit(self, plan: Plan) -> float:
-        """How long the platform lets a session live, by the agent's own record where it can be read."""
-        agent = self._remotes.agent(plan.agent.kind, plan.agent.address)
-        if plan.agent.kind is not AgentKind.PIPECAT_CLOUD or not isinstance(agent, PipecatCloudClient):
-            return DEFAULT_SESSION_LIMIT
-        try:
-            record = await agent.get_agent()
-        except OrchestratorError:
-            return DEFAULT_SESSION_LIMIT
-        return record.max_session_seconds or DEFAULT_SESSION_LIMIT
 
     async def _give_up(self, roster: Roster, reason: str) -> None:
         logger.error("a batch was given up", batch=roster.batch.batch_id, reason=reason)

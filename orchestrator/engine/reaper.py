@@ -24,7 +24,9 @@ from orchestrator.domain.session import SETTLED, End, Session, SessionStatus, Te
 from orchestrator.engine.lookup import SHOWN_WITHIN, StartLookup
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.teardown import Ends, TeardownCrew
+from orchestrator.plans.pools import pool_from_document
 from orchestrator.store import claims
+from orchestrator.store import pools as pool_rows
 from orchestrator.store import sessions as session_rows
 from orchestrator.store.database import Store
 
@@ -259,7 +261,7 @@ class Reaper:
     async def _look_for(self, session: Session) -> None:
         over = self._clock.now() >= self._lookup_ends(session)
         async with self._remotes.adopting:
-            found = await self._lookup.find(session, exclusive=self._exclusive(session.batch_id))
+            found = await self._lookup.find(session, exclusive=await self._nobody_else(session))
             if found is not None and (found.whole or over or self._shown(session)):
                 answer = partial(
                     session_rows.record_answer,
@@ -276,6 +278,13 @@ class Reaper:
             await self._record(_looking(session))
         else:
             await self._record_unfound(session)
+
+    async def _nobody_else(self, session: Session) -> bool:
+        """Whether nobody else starts the session's agent, by the plan of its batch or the definition of its pool."""
+        if session.batch_id or session.pool is None:
+            return self._exclusive(session.batch_id)
+        pool = await self._store.read(partial(pool_rows.find_pool, name=session.pool))
+        return pool is not None and pool_from_document(pool.document).agent.exclusive
 
     def _shown(self, session: Session) -> bool:
         """Whether what presence does not show by now it never will."""

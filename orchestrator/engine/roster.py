@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 from orchestrator.clock import Clock
@@ -34,6 +35,8 @@ Listener = Callable[[Run, Run], None]
 Sure = Callable[[], Awaitable[bool]]
 # A unit of work that changes one session row; only the store looks inside the connection it is given.
 SessionUnit = Callable[[Any], Session]
+# One that gives a run a session: the session as it is now, and each step of the run.
+Taking = Callable[..., tuple[Session, tuple[Run, ...]] | None]
 
 
 class Roster:
@@ -240,6 +243,21 @@ class Roster:
                 self._keep(session)
                 self._put_run(believed, step.run)
             return taken
+
+    async def take(self, run: Run, unit: Taking) -> Session | None:
+        """Commit that `run` is given a session that was started for nobody, by a unit that finds one; None without."""
+        async with self._lock(run.run_id):
+            believed = self.runs[run.run_id]
+            if believed.status is not RunStatus.PLANNED:
+                return None
+            taken = await self._ledger.write(partial(unit, run=believed))
+            if taken is None:
+                return None
+            session, steps = taken
+            self._keep(session)
+            for before, after in pairwise((believed, *steps)):
+                self._put_run(before, after)
+            return session
 
     async def apply(self, run_id: str, fact: Fact, *, also: SessionUnit | None = None) -> Step:
         """Apply one fact to one run: decide, end its call if that was decided, commit run and session as one unit.

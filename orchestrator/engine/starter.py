@@ -2,17 +2,15 @@
 
 Just in time means that the bot is ready when a call slot frees, as far as the batch has shown when that will be.
 
-Each start is an intent row first. What its answer means is decided by the error's type: certainly nothing happened
-(`RemoteBusy`, `RemoteUnavailable`, `RemoteRejected`, `RemoteAuthFailed`), or nobody knows (`OutcomeUnknown`).
+Each start is an intent row first; the call itself is `start_call`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -20,40 +18,37 @@ from loguru import logger
 
 from orchestrator.clock import Clock
 from orchestrator.domain.budget import CallBudget, plan_starts
-from orchestrator.domain.errors import (
-    Conflict,
-    Disowned,
-    InvalidPlan,
-    InvalidSettings,
-    OutcomeUnknown,
-    RemoteAuthFailed,
-    RemoteBusy,
-    RemoteError,
-    RemoteProtocolError,
-    RemoteRejected,
-    RemoteUnavailable,
-)
-from orchestrator.domain.mark import RANDOM_BYTES, make_mark
+from orchestrator.domain.errors import Conflict, Disowned, InvalidPlan, RemoteBusy, RemoteError
 from orchestrator.domain.observation import StartedSession, StartRequest
-from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
+from orchestrator.engine.acquisition import Acquisition
 from orchestrator.engine.foresight import Foresight
 from orchestrator.engine.outage import LET_GO
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster, SessionUnit
-from orchestrator.engine.teardown import CLOUD_LIMIT, SHARED, made_by
+from orchestrator.engine.start_call import (
+    SHARED_ROOM,
+    Lost,
+    Refused,
+    RefusedForNow,
+    StartAnswer,
+    call_start,
+    is_shared,
+    new_nonce,
+    record_named,
+    record_started,
+    start_bound,
+    start_request,
+)
+from orchestrator.engine.teardown import SHARED
 from orchestrator.plans import render_run, room_seconds
 from orchestrator.store import sessions as session_rows
 
-MARK: Final = "_orchestrator"
 LONGEST_WAIT: Final = 15.0
 STALE_SECONDS: Final = 10.0  # an intent that waited longer for the state is not sent: its room's expiry was set before
 WAITED: Final = "the state could not be written when it was to be sent"
-RUNNER_IDLE_SECONDS: Final = (
-    300.0  # Pipecat's default pipeline idle timeout (runner/types.py), where the bot passes it on
-)
 TAKEN: Final = "its session was taken for one whose start answer was lost, and is stopped as that one"
 UNDER_WAY: Final = (
     RunStatus.STARTED,
@@ -64,10 +59,6 @@ UNDER_WAY: Final = (
 )
 TOWARDS_CALL: Final = frozenset(
     {RunStatus.STARTING, RunStatus.STARTED, RunStatus.READY, RunStatus.SUBMITTED, RunStatus.IN_CALL}
-)
-SHARED_ROOM: Final = (
-    "the runner gave the same room to two sessions: DAILY_ROOM_URL is set in its environment; unset it and restart the "
-    "runner, so that each session gets a room of its own"
 )
 
 
@@ -101,6 +92,7 @@ class Starter:
         self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.address)
         self.calls = CallBudget.of(roster.plan.limits, clock.now())
         self._foresight = Foresight(roster=roster, clock=clock)
+        self._acquisition = Acquisition(roster=roster, remotes=remotes, clock=clock, speed=speed)
         self._proven = any(session.answered_at for session in roster.sessions.values())
         self._under_way: set[str] = set()
         self._hold_until = 0.0
@@ -112,8 +104,9 @@ class Starter:
         bell = self._roster.bell()
         async with asyncio.TaskGroup() as starts:
             while not self._roster.finished:
-                begun = await self._begin_one(starts)
-                if begun:
+                if await self._take_one():
+                    continue
+                if await self._begin_one(starts):
                     await self._clock.sleep(1 / self._roster.plan.limits.starts_per_second)
                 else:
                     await bell.wait(self._wait_seconds())
@@ -124,8 +117,23 @@ class Starter:
             return max(0.01, min(held, 1.0))
         return min(1.0, self._foresight.look_every) if self._roster.statuses[RunStatus.PLANNED] else 1.0
 
+    async def _take_one(self) -> bool:
+        """Give the next run a warm session, where its plan names a pool that has one; that is no start to be paced."""
+        if self._roster.plan.agent.pool is None:
+            return False
+        run = self._due_run(0)
+        if run is None:
+            return False
+        statuses = self._roster.statuses.copy()
+        taken = await self._acquisition.take(run)
+        if taken:
+            self.calls = self.calls.exploring(run.run_id, statuses)
+        return taken
+
     async def _begin_one(self, starts: asyncio.TaskGroup) -> bool:
         soon = self._soon()
+        if soon > 0 and await self._acquisition.stocked():
+            soon = 0  # a warm session is there when a slot frees
         run = self._next_run(soon)
         if run is None:
             return False
@@ -149,11 +157,17 @@ class Starter:
         return self._foresight.freed(self.calls.rule).at_least(self._roster.plan.prefer.confidence)
 
     def _next_run(self, soon: int) -> Run | None:
-        first = self._roster.first(RunStatus.PLANNED)
-        if first is None or self._roster.closing or self._held_back() or self._clock.monotonic() < self._hold_until:
+        if self._clock.monotonic() < self._hold_until:
             return None
         if not self._proven and self._under_way:
             return None  # the first start goes alone: a wrong key or name must not cost a burst of requests
+        return self._due_run(soon)
+
+    def _due_run(self, soon: int) -> Run | None:
+        """The run that should have a session now, by both budgets."""
+        first = self._roster.first(RunStatus.PLANNED)
+        if first is None or self._roster.closing or self._held_back():
+            return None
         self._release_explorer()
         self.calls = self.calls.rested(at=self._clock.now())
         due = plan_starts(
@@ -175,9 +189,11 @@ class Starter:
     def _intent(self, run: Run) -> Session:
         plan, now = self._roster.plan, self._clock.now()
         room_expires_at = now + timedelta(seconds=room_seconds(plan))
-        ends_by, ends_at = self._bound(now, room_expires_at)
+        ends_by, ends_at = start_bound(
+            plan.agent.kind, now=now, room_expires_at=room_expires_at, session_limit=self._session_limit
+        )
         return Session(
-            nonce=make_mark(place=self._place, random=os.urandom(RANDOM_BYTES)),
+            nonce=new_nonce(self._place),
             batch_id=run.batch_id,
             run_id=run.run_id,
             attempt=run.attempt + 1,
@@ -190,12 +206,6 @@ class Starter:
             room_expires_at=room_expires_at,
         )
 
-    def _bound(self, now: datetime, room_expires_at: datetime) -> tuple[str, datetime]:
-        if self._roster.plan.agent.kind is AgentKind.PIPECAT_CLOUD:
-            return CLOUD_LIMIT, now + timedelta(seconds=self._session_limit)
-        idle = timedelta(seconds=RUNNER_IDLE_SECONDS)
-        return "the bot's own idle timeout once its room has expired", room_expires_at + idle
-
     def _request(self, run: Run, session: Session) -> StartRequest:
         plan = self._roster.plan
         rendered = render_run(
@@ -206,20 +216,11 @@ class Starter:
             batch_id=run.batch_id,
             environ=self._environ,
         )
-        mark = {"nonce": session.nonce, "run": run.run_id, "batch": run.batch_id}
-        ends = {"exp": int(session.room_expires_at.timestamp()), "eject_at_room_exp": True}
-        return StartRequest(
-            body={**rendered.body, MARK: mark},
-            room_properties={**plan.agent.room_properties, **ends},
-            token_properties={**plan.agent.token_properties, "user_id": session.nonce},
-        )
+        mark = {"run": run.run_id, "batch": run.batch_id}
+        return start_request(plan.agent, session, body=rendered.body, mark=mark)
 
     async def _start(self, run: Run, session: Session) -> None:
-        """Make the one start call of a session.
-
-        May it be repeated: no. A lost answer: the session is looked up by its mark. Committed first: the session row.
-        If we die here: the row is found `sent`, and the reaper looks for it.
-        """
+        """Commit that a session is sent, make its one start call, and give its answer a meaning."""
         try:
             request = self._request(run, session)
             sent = partial(session_rows.record_sent, nonce=session.nonce, at=self._clock.now())
@@ -232,19 +233,24 @@ class Starter:
                 await self._not_sent(run, session)
                 return
             self._roster.put(row)
-            started = await self._agent.start_session(request)
-        except (RemoteBusy, RemoteUnavailable) as error:
-            await self._refused_for_now(run, session, error)
-        except (RemoteAuthFailed, RemoteRejected, InvalidPlan, InvalidSettings) as error:
+            await self._heard(run, session, await call_start(self._agent, request))
+        except InvalidPlan as error:
             await self._refused(run, session, sentence(error))
-        except (OutcomeUnknown, RemoteProtocolError) as error:
-            await self._lost(run, session, error)
-        else:
-            await self._answered(run, session, started)
         finally:
             self._remotes.starting.discard(session.nonce)
             self._under_way.discard(session.nonce)
             self._roster.ring()
+
+    async def _heard(self, run: Run, session: Session, answer: StartAnswer) -> None:
+        match answer:
+            case StartedSession():
+                await self._answered(run, session, answer)
+            case RefusedForNow(error=error):
+                await self._refused_for_now(run, session, error)
+            case Refused(error=refusal):
+                await self._refused(run, session, sentence(refusal))
+            case Lost():
+                await self._lost(run, session, answer)
 
     def _stale(self, session: Session) -> bool:
         """True where the state kept the intent waiting: its room would expire too early, or nobody wants it now."""
@@ -292,36 +298,21 @@ class Starter:
         self._hold_until = self._clock.monotonic() + wait
         logger.info("start refused for now", error=str(error), wait=wait)
 
-    async def _lost(self, run: Run, session: Session, error: RemoteError) -> None:
+    async def _lost(self, run: Run, session: Session, lost: Lost) -> None:
         """Nobody knows what the start did; where the remote named a session all the same, that one is stopped."""
-        named = error.session_id if isinstance(error, OutcomeUnknown) else None
-        if named is not None:
+        if lost.session_id is not None:
             now = self._clock.now()
-            answer = partial(
-                session_rows.record_answer,
-                nonce=session.nonce,
-                at=now,
-                session_id=named,
-                room_url=None,
-                meeting_token=None,
-            )
-            await self._roster.apply(run.run_id, SessionLost(at=now, reason=sentence(error)), also=answer)
+            answer = record_named(session, session_id=lost.session_id, room_url=None, at=now)
+            await self._roster.apply(run.run_id, SessionLost(at=now, reason=sentence(lost.error)), also=answer)
             return
-        note = f"its start answer was lost ({error})"
+        note = f"its start answer was lost ({lost.error})"
         unit = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.LOST, note=note)
         self._on_lost(await self._roster.write_session(unit))
 
     async def _answered(self, run: Run, session: Session, started: StartedSession) -> None:
         self._refusals, self._refused_since = 0, None
         self._roster.hear(_as_started(session, started))
-        answer = partial(
-            session_rows.record_answer,
-            nonce=session.nonce,
-            at=self._clock.now(),
-            session_id=started.session_id,
-            room_url=started.room_url,
-            meeting_token=started.meeting_token,
-        )
+        answer = record_started(session, started, at=self._clock.now())
         try:
             await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
         except Disowned:
@@ -333,34 +324,15 @@ class Starter:
         if session.nonce in self._roster.doomed:
             await self._roster.apply(run.run_id, SessionLost(at=self._clock.now(), reason=LET_GO))
             return
-        if await self._shared(session, started.room_url):
+        if await is_shared(self._remotes, session, started.room_url, others=self._roster.sessions.values()):
             await self._give_up_shared_room(run, session)
         self._proven = True
 
     async def _taken(self, run: Run, session: Session, started: StartedSession) -> None:
         """A lookup took this session for another's lost one, and stops it under that row: the run begins anew."""
         now = self._clock.now()
-        room_only = partial(
-            session_rows.record_answer,
-            nonce=session.nonce,
-            at=now,
-            session_id=None,
-            room_url=started.room_url,
-            meeting_token=None,
-        )
+        room_only = record_named(session, session_id=None, room_url=started.room_url, at=now)
         await self._roster.apply(run.run_id, SessionLost(at=now, reason=TAKEN), also=room_only)
-
-    async def _shared(self, session: Session, room_url: str) -> bool:
-        """True for a room that this start did not make: used before, or with an expiry we did not ask for."""
-        if session.agent_kind is not AgentKind.PIPECAT_RUNNER:
-            return False
-        others = (other for other in self._roster.sessions.values() if other.nonce != session.nonce)
-        if any(other.room_url == room_url for other in others):
-            return True
-        room = await self._remotes.room(room_url)
-        if room is None:
-            return False  # no key of ours reaches it, so we could not delete it either
-        return not made_by(session, room)
 
     async def _give_up_shared_room(self, run: Run, session: Session) -> None:
         self._refuse(SHARED_ROOM)

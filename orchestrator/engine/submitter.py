@@ -339,4 +339,6 @@ class Submitter:
 
 def candidate_of(run: Run, session: Session) -> Candidate:
     """A ready run as the pairing rule sees it."""
-    return Candidate(nonce=session.nonce, scenario_id=run.scenario_id, ready_at=session.ready_at or session.intended_at)
+    # The run's own moment: a session of a pool was ready long before a run took it.
+    ready_at = run.since(RunStatus.READY) or session.ready_at or session.intended_at
+    return Candidate(nonce=session.nonce, scenario_id=run.scenario_id, ready_at=ready_at)

@@ -195,6 +195,7 @@ def agent_of(agent: AgentSection) -> AgentSpec:
         room_properties=agent.room_properties,
         token_properties=agent.token_properties,
         exclusive=agent.exclusive,
+        pool=agent.pool,
     )
 
 

@@ -20,6 +20,7 @@ MAX_SESSIONS: Final = MAX_RUNS
 PROBE_SHORTHAND: Final = "probe"
 
 PLAN_NAME: Final = r"^[a-z0-9._-]+$"
+POOL_NAME: Final = PLAN_NAME
 AGENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes part of a URL
 VARIABLE_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -93,6 +94,13 @@ class AgentSection(Section):
         default=False,
         description="True when nobody else starts this agent: then a session without our mark is still known as ours.",
         examples=[False],
+    )
+    pool: str | None = Field(
+        default=None,
+        pattern=POOL_NAME,
+        max_length=80,
+        description="The pool of a worker whose warm sessions the runs take; where it has none, a run starts its own.",
+        examples=["support"],
     )
 
 

@@ -19,7 +19,7 @@ from orchestrator.plans.rules import agent_findings, lifetime_trouble
 from orchestrator.plans.schedules import MEND, length_of, problems_at, refusal, timezone_findings
 from orchestrator.plans.service_model import HoursSection, PoolSection
 from orchestrator.plans.source import from_json
-from orchestrator.plans.template import OPENING, texts_in
+from orchestrator.plans.template import templates_in
 from orchestrator.plans.timetable import days_of, minutes_of
 
 FORMAT: Final = 1
@@ -91,7 +91,7 @@ def pool_findings(data: Mapping[str, Any], place: Place) -> Iterator[Finding]:
     yield from timezone_findings(data, place)
     yield from _hours_findings(data, place)
     if isinstance(agent := data.get("agent"), dict):
-        for finding in [*agent_findings(agent), *property_findings(agent), *_template_findings(agent)]:
+        for finding in _agent_findings(agent):
             yield Finding(place=(*place, *finding.place), message=finding.message, remedy=finding.remedy)
 
 
@@ -134,9 +134,21 @@ def _hours_findings(data: Mapping[str, Any], place: Place) -> Iterator[Finding]:
             )
 
 
+def _agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from agent_findings(agent)
+    yield from property_findings(agent)
+    yield from _template_findings(agent)
+    yield from _pool_findings(agent)
+
+
 def _template_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
     """A pool's sessions start before any run takes them: there is nothing to render."""
-    for place, text in texts_in(agent.get("body"), ("agent", "body")):
-        if OPENING in text:
-            message = "a template has no value here: a pool's sessions start before any run takes them"
-            yield Finding(place=place, message=message, remedy="write the value out")
+    for place in templates_in(agent.get("body"), ("agent", "body")):
+        message = "a template has no value here: a pool's sessions start before any run takes them"
+        yield Finding(place=place, message=message, remedy="write the value out")
+
+
+def _pool_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
+    if "pool" in agent:
+        message = "names a pool inside a pool: its sessions are started, not taken from another"
+        yield Finding(place=("agent", "pool"), message=message, remedy="leave it out")

@@ -25,7 +25,6 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "matrix": "write one entry of `scenarios` per combination",
     "notifications": "act on the exit code, or on `run --json`",
     "personality_ids": "Cekura's manual flow takes none; use a scenario per personality",
-    "pool": "leave it out: sessions are started when they are needed",
     "prefer": "leave it out",
     "ramp": "pace starts with `limits.starts_per_second`",
     "schedule": "start `orchestrator run` from your scheduler",

@@ -21,7 +21,7 @@ from orchestrator.plans.model import MAX_RUNS, VARIABLE_NAME, Section, TimeoutsS
 from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
 from orchestrator.plans.source import is_utf8
-from orchestrator.plans.template import misplaced_findings, render, template_findings
+from orchestrator.plans.template import misplaced_findings, render, template_findings, templates_in
 
 RUNNER_TOKEN_SECONDS: Final = 7200  # a runner's tokens end 2 h after the start (pipecat.runner.daily.configure, 1.14)
 CLOUD_SESSION_DEFAULT: Final = 7200  # Pipecat Cloud's maxSessionDuration unless the deployment raises it
@@ -40,6 +40,7 @@ def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_m
     yield from _evidence_findings(data)
     yield from _duration_findings(data, agent.get("kind"))
     yield from _count_findings(data)
+    yield from _pool_findings(data)
     yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 
@@ -134,6 +135,22 @@ def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     if total > MAX_RUNS:
         message = f"make {total} runs, more than the {MAX_RUNS} of one batch"
         yield Finding(place=("scenarios",), message=message, remedy="lower repeat, or split the plan")
+
+
+def _pool_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """A session of a pool was started before anybody knew for which run: nothing of a run can be in its body."""
+    agent = _mapping(data.get("agent"))
+    if agent.get("pool") is None:
+        return
+    why = "a pool's sessions are started before their run is known"
+    for place in templates_in(_mapping(agent.get("body")), ("agent", "body")):
+        yield Finding(place=place, message=f"must not hold a template: {why}", remedy="write the value out")
+    for index, entry in _scenarios(data):
+        if _mapping(entry.get("body")):
+            remedy = "move what all runs share to agent.body, or leave agent.pool out"
+            yield Finding(
+                place=("scenarios", index, "body"), message=f"does not go with agent.pool: {why}", remedy=remedy
+            )
 
 
 def _body_findings(

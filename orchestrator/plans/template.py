@@ -73,6 +73,11 @@ def misplaced_findings(value: Any, place: Place) -> Iterator[Finding]:
             yield Finding(place=where, message=message, remedy="write the value out")
 
 
+def templates_in(value: Any, place: Place) -> Iterator[Place]:
+    """Where under `place` a string value holds a template."""
+    return (where for where, text in texts_in(value, place) if OPENING in text)
+
+
 def _name_findings(name: str, place: Place, *, env_names: Sequence[str]) -> Iterator[Finding]:
     if name in RUN_NAMES or name in _LITERALS:
         return

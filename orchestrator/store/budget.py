@@ -16,7 +16,7 @@ from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SessionStatus, Teardown
 from orchestrator.store.locks import lock_budget, may_be_rerun
-from orchestrator.store.tables import AT_WORK, BEING_JUDGED, MAY_HOLD, UtcTime, runs, sessions
+from orchestrator.store.tables import AT_WORK, BEING_JUDGED, MAY_HOLD, OF_POOL, UtcTime, runs, sessions
 
 _AT_MOST: Final = "orchestrator_held_at_most"  # a key of `Connection.info`: how many, by batch
 _RUNNER_LET_GO: Final = and_(
@@ -30,11 +30,17 @@ _ALL_HELD: Final = select(func.count()).where(
     not_(_RUNNER_LET_GO),
 )
 _HELD: Final = _ALL_HELD.where(sessions.c.batch_id == bindparam("of_batch"))
+_HELD_BY_POOL: Final = _ALL_HELD.where(sessions.c.pool == bindparam("of_pool"), literal_column(OF_POOL))
 
 
 def count_held(connection: Connection, batch_id: str, *, now: datetime) -> int:
     """How many sessions of a batch count against its budget; the rule is `Session.holds_budget`."""
     return int(connection.execute(_HELD, {"of_batch": batch_id, "now": now}).scalar_one())
+
+
+def count_held_by_pool(connection: Connection, pool: str, *, now: datetime) -> int:
+    """How many sessions that a pool started are alive, or may be, given to runs or not; the same rule."""
+    return int(connection.execute(_HELD_BY_POOL, {"of_pool": pool, "now": now}).scalar_one())
 
 
 def has_room(connection: Connection, batch_id: str, *, now: datetime, most: int) -> bool:

@@ -72,4 +72,5 @@ def session_of(row: Row[Any]) -> Session:
         pool=row.pool,
         fit_until=row.fit_until,
         checked_at=row.checked_at,
+        taken_at=row.taken_at,
     )

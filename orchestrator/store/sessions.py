@@ -142,9 +142,14 @@ def record_intent(
         return False
     if not has_shared_room(connection, now=session.intended_at, limits=shared, soon=soon):
         return False
-    connection.execute(_INTENT, values_of(session))
+    insert_intent(connection, session)
     note_one_more(connection, session.batch_id)
     return True
+
+
+def insert_intent(connection: Connection, session: Session) -> None:
+    """Insert a session's row; whoever calls has made sure, in this unit, that its budget has room."""
+    connection.execute(_INTENT, values_of(session))
 
 
 def record_sent(connection: Connection, nonce: str, *, at: datetime) -> Session | None:

@@ -35,6 +35,8 @@ OF_SCHEDULES: Final = "status = 'open' AND schedule IS NOT NULL"  # of batches: 
 IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
 
 OF_POOL: Final = "pool IS NOT NULL"
+POOL_HOLDS: Final = f"{OF_POOL} AND {MAY_HOLD}"
+POOL_LEFT: Final = f"{OF_POOL} AND NOT settled"  # of sessions: what its pool still has to do with
 HAS_ID: Final = "session_id IS NOT NULL"
 UNREVOKED: Final = "revoked_at IS NULL"
 
@@ -192,17 +194,21 @@ sessions: Final = Table(
     Column("pool", String(80)),  # the pool that started it, also after a run took it
     Column("fit_until", UtcTime),  # in a pool: how long it may still be given to a run
     Column("checked_at", UtcTime),  # in a pool: when it was last seen alive
+    Column("taken_at", UtcTime),  # in a pool: when a run took it, and it no longer waited at the pool's cost
     Index("sessions_of_a_batch", "batch_id", "intended_at", "nonce"),
     Index("sessions_by_intent", "intended_at", "nonce"),
     Index("sessions_by_id", "session_id", sqlite_where=text(HAS_ID), postgresql_where=text(HAS_ID)),
     Index(
         "sessions_of_a_pool", "pool", "intended_at", "nonce", sqlite_where=text(OF_POOL), postgresql_where=text(OF_POOL)
     ),
+    Index("sessions_pools_hold", "pool", "ends_at", sqlite_where=text(POOL_HOLDS), postgresql_where=text(POOL_HOLDS)),
+    Index("sessions_pools_left", "pool", sqlite_where=text(POOL_LEFT), postgresql_where=text(POOL_LEFT)),
     Index("sessions_to_tear_down", "settled", "teardown_from"),
     Index("sessions_by_room", "room_url"),
     Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
     Index("sessions_by_bound", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
     Index("sessions_at_work", "submission_id", sqlite_where=text(AT_WORK), postgresql_where=text(AT_WORK)),
+    Index("sessions_of_a_pool", "pool", "ends_at", sqlite_where=text(OF_POOL), postgresql_where=text(OF_POOL)),
     Index("sessions_that_wait", "pool", sqlite_where=text(IN_POOL), postgresql_where=text(IN_POOL)),
     Index(
         "session_of_one_row",
@@ -269,6 +275,7 @@ pools: Final = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("owner", String(64)),  # the worker that keeps it filled
+    Column("trouble", Text, nullable=False, server_default=""),  # why it is not filled, in the words of its owner
     Column("paused_at", UtcTime),
     Column("paused_by", String(128)),
     Column("removed_at", UtcTime),

@@ -74,6 +74,28 @@ CASES = [
     (GOOD + "cekura: {mock_tool_names: [a, a]}\n", "cekura.mock_tool_names", 4, "must not repeat a", "write"),
     (GOOD + "env: [A-B]\n", "env.0", 4, "name of an environment variable", "write CUSTOMER_ID"),
     (HEAD + "scenarios:\n" + "- {scenario: 1, repeat: 1000}\n" * 11, "scenarios", 3, "make 11000 runs", "lower repeat"),
+    # a pool
+    (
+        "version: 1\nagent: {kind: pipecat_cloud, name: b, pool: p}\nscenarios:\n- {scenario: 1, body: {a: 1}}\n",
+        "scenarios.0.body",
+        4,
+        "does not go with agent.pool",
+        "leave agent.pool out",
+    ),
+    (
+        "version: 1\nagent: {kind: pipecat_cloud, name: b, pool: p, body: {a: ['{{ run.id }}']}}\n" + ONE,
+        "agent.body.a.0",
+        2,
+        "must not hold a template: a pool's sessions",
+        "write the value out",
+    ),
+    (
+        "version: 1\nagent: {kind: pipecat_cloud, name: b, pool: My pool}\n" + ONE,
+        "agent.pool",
+        2,
+        "must be lower-case letters",
+        "write pool: support",
+    ),
     # the agent
     ("version: 1\nagent: {kind: http}\n" + ONE, "agent.kind", 2, "does not support kind http yet", "pipecat_runner"),
     ("version: 1\nagent: {kind: [http]}\n" + ONE, "agent.kind", 2, "must be pipecat_cloud or", "kind: pipecat_cloud"),

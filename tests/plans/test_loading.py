@@ -217,3 +217,19 @@ def accepts(read, plan):
     except InvalidPlan:
         return False
     return True
+
+
+def test_a_plan_that_names_a_pool_keeps_it_in_its_document_and_may_still_have_templated_messages(a_plan):
+    loaded = a_plan(
+        agent="{kind: pipecat_cloud, name: bot, pool: support}",
+        scenarios="[{scenario: 101, publish_data_message: {run: '{{ run.id }}'}}]",
+    )
+    assert loaded.plan.agent.pool == "support"
+    assert plan_from_document(loaded.document) == loaded.plan
+
+
+def test_a_document_written_before_there_were_pools_is_read_as_one_without(a_plan):
+    loaded = a_plan()
+    agent = {name: value for name, value in loaded.document["plan"]["agent"].items() if name != "pool"}
+    older = {**loaded.document, "plan": {**loaded.document["plan"], "agent": agent}}
+    assert plan_from_document(older) == loaded.plan

@@ -15,6 +15,8 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 WITH_CEKURA = "cekura_run_id IS NOT NULL"
 QUEUED = "decision = 'queued'"
 OF_SCHEDULES = "status = 'open' AND schedule IS NOT NULL"
+POOL_HOLDS = "pool IS NOT NULL AND session_end <> 'confirmed'"
+POOL_LEFT = "pool IS NOT NULL AND NOT settled"
 IN_POOL = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"
 MAY_HOLD = "session_end <> 'confirmed'"
 AT_WORK = "condemned_at IS NULL AND status <> 'refused'"
@@ -53,6 +55,7 @@ def _change_sessions() -> None:
         sessions.add_column(sa.Column("pool", sa.String(80)))
         sessions.add_column(sa.Column("fit_until", TIME))
         sessions.add_column(sa.Column("checked_at", TIME))
+        sessions.add_column(sa.Column("taken_at", TIME))
     _create_partial("sessions_by_bound", "sessions", ["ends_at"], MAY_HOLD)
     _create_partial("sessions_at_work", "sessions", ["submission_id"], AT_WORK)
     _create_partial("sessions_that_wait", "sessions", ["pool"], IN_POOL)
@@ -61,6 +64,8 @@ def _change_sessions() -> None:
     op.create_index("sessions_by_intent", "sessions", ["intended_at", "nonce"])
     _create_partial("sessions_by_id", "sessions", ["session_id"], "session_id IS NOT NULL")
     _create_partial("sessions_of_a_pool", "sessions", ["pool", "intended_at", "nonce"], "pool IS NOT NULL")
+    _create_partial("sessions_pools_hold", "sessions", ["pool", "ends_at"], POOL_HOLDS)
+    _create_partial("sessions_pools_left", "sessions", ["pool"], POOL_LEFT)
 
 
 def _create_partial(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
@@ -123,6 +128,7 @@ def _create_pools() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
         sa.Column("owner", sa.String(64)),
+        sa.Column("trouble", sa.Text, nullable=False, server_default=""),
         sa.Column("paused_at", TIME),
         sa.Column("paused_by", sa.String(128)),
         sa.Column("removed_at", TIME),
