@@ -23,7 +23,7 @@ def new_batch(
 ) -> tuple[Batch, tuple[Run, ...]]:
     """A batch named after `now` (UTC), and its runs in order. `owner` drives it; None: whichever worker is free."""
     batch = Batch(
-        batch_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        batch_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
         name=loaded.plan.name,
         status=BatchStatus.OPEN,
         created_at=now,
