@@ -25,6 +25,7 @@ NOT_COME: Final = "the bot did not join its room in time"
 SURPLUS: Final = "the pool keeps fewer ready now"
 CLOSED: Final = "the pool's hours are over"
 PAUSED: Final = "the pool was paused"
+UNREADABLE: Final = "the pool's definition cannot be read"
 REMOVED: Final = "the pool was removed"
 DRAINED: Final = "the worker that kept it left"
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from loguru import logger
 
 from orchestrator.clock import Clock
-from orchestrator.domain.pool import Pool, PoolSpec, needed_until, starts_alike
+from orchestrator.domain.errors import StateUnusable
+from orchestrator.domain.pool import UNREADABLE, Pool, PoolSpec, needed_until, starts_alike
 from orchestrator.domain.run import Run
 from orchestrator.domain.session import Session
 from orchestrator.engine.attendance import Attendance
@@ -50,7 +51,8 @@ class Acquisition:
         began, looked_at = self._clock.now(), set[str]()
         seen_since = began - timedelta(seconds=FRESH / self._speed)
         while True:
-            session = await self._roster.take(run, partial(self._acquire, pool, seen_since))
+            taking = partial(self._acquire, pool, seen_since, self._clock.now())
+            session = await self._roster.take(run, taking)
             if session is not None:
                 waited = (self._clock.now() - (session.ready_at or self._clock.now())).total_seconds()
                 logger.info("a run took a warm session", run=run.run_id, pool=pool.name, waited=round(waited, 1))
@@ -95,17 +97,21 @@ class Acquisition:
     def _trouble(self, pool: Pool | None) -> str:
         if pool is None or pool.why_empty:
             return "there is no such pool now" if pool is None else pool.why_empty
-        if starts_alike(self._spec(pool).agent, self._roster.plan.agent):
-            return ""
-        return "the pool starts its sessions otherwise than the plan (agent, body or properties)"
+        try:
+            alike = starts_alike(self._spec(pool).agent, self._roster.plan.agent)
+        except StateUnusable:
+            return UNREADABLE
+        return "" if alike else "the pool starts its sessions otherwise than the plan (agent, body or properties)"
 
     def _spec(self, pool: Pool) -> PoolSpec:
         if self._known is None or self._known[0].updated_at != pool.updated_at:
             self._known = (pool, pool_from_document(pool.document).faster(self._speed))
         return self._known[1]
 
-    def _acquire(self, pool: Pool, seen_since: datetime, connection: Any, *, run: Run) -> warm_rows.Taken | None:
-        now, plan = self._clock.now(), self._roster.plan
+    def _acquire(
+        self, pool: Pool, seen_since: datetime, now: datetime, connection: Any, *, run: Run
+    ) -> warm_rows.Taken | None:
+        plan = self._roster.plan
         return warm_rows.acquire(
             connection,
             run,

@@ -284,7 +284,10 @@ class Reaper:
         if session.batch_id or session.pool is None:
             return self._exclusive(session.batch_id)
         pool = await self._store.read(partial(pool_rows.find_pool, name=session.pool))
-        return pool is not None and pool_from_document(pool.document).agent.exclusive
+        try:
+            return pool is not None and pool_from_document(pool.document).agent.exclusive
+        except StateUnusable:
+            return False  # a definition that cannot be read proves nothing
 
     def _shown(self, session: Session) -> bool:
         """Whether what presence does not show by now it never will."""

@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 from loguru import logger
 
 from orchestrator.clock import Clock
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import OrchestratorError, StateUnusable
 from orchestrator.domain.plan import Evidence
 from orchestrator.domain.pool import (
     CLOSED,
     DRAINED,
     NOT_COME,
+    UNREADABLE,
     Pool,
     PoolSpec,
     fit_until,
@@ -73,6 +74,7 @@ class Warming:
         self._known: tuple[Pool, PoolSpec] | None = None
         self._leaving = asyncio.Event()
         self._hands_over = False
+        self._said = ""
 
     def leave(self, *, hand_over: bool) -> None:
         """Start nothing more, and give the pool back: its waiting sessions to the next worker, or let go before."""
@@ -100,21 +102,28 @@ class Warming:
     async def _kept(self, tasks: asyncio.TaskGroup) -> bool:
         """One look at the pool; False where it is kept no longer."""
         try:
-            return await self._look(tasks)
+            kept = await self._look(tasks)
         except OrchestratorError as error:
-            logger.error("a pool could not be looked after", pool=self._name, error=str(error))
+            if str(error) != self._said:
+                logger.error("a pool could not be looked after", pool=self._name, error=str(error))
+            self._said = str(error)
             return True
+        self._said = ""
+        return kept
 
     async def _look(self, tasks: asyncio.TaskGroup) -> bool:
         busy = set(self._starts.under_way)  # before the rows are read: what is no longer among them was written by then
         pool = await self._store.read(partial(pool_rows.owned_pool, name=self._name, worker_id=self._worker_id))
         if pool is None:
             return False
-        spec = self._spec(pool)
         kept = await self._store.read(partial(warm_rows.list_kept, pool=self._name))
         waiting = [one for one in kept if one.waits_in_pool]
         await self._settle([one for one in waiting if one.nonce not in busy])
         waiting = [one for one in waiting if one.nonce in busy or one.status is SessionStatus.ALIVE]
+        try:
+            spec = self._spec(pool)
+        except StateUnusable:
+            return await self._unreadable(pool, waiting)
         now = self._clock.now()
         why_empty = self._why_empty(pool, spec, now)
         let_go = await self._retire(spec, pool, waiting, now=now, why_empty=why_empty)
@@ -124,6 +133,14 @@ class Warming:
             await self._refill(spec, waiting, tasks, now=now)
         await self._say(pool)
         return not await self._given_back(pool, waiting)
+
+    async def _unreadable(self, pool: Pool, waiting: Sequence[Session]) -> bool:
+        """Let everything go, and say why; False where the pool is kept no longer."""
+        for session in waiting:
+            await self._let_go(session.nonce, UNREADABLE)
+        self._starts.trouble = UNREADABLE
+        await self._say(pool)
+        return not await self._given_back(pool, ())
 
     def _spec(self, pool: Pool) -> PoolSpec:
         if self._known is None or self._known[0].updated_at != pool.updated_at:

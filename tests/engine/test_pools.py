@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.app.batches import run_batch, view_batch
 from orchestrator.domain.budget import SharedLimits
-from orchestrator.domain.pool import CLOSED, PAUSED, REMOVED, TOO_OLD, OpenHours
+from orchestrator.domain.pool import CLOSED, PAUSED, REMOVED, TOO_OLD, UNREADABLE, OpenHours
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import SessionStatus, Teardown
 from orchestrator.engine.warming import UNANSWERED
@@ -226,6 +226,20 @@ async def test_a_pool_that_is_paused_or_removed_is_emptied(bench, unit, reason):
         assert {one.condemned_for for one in await everything(worker.store)} == {reason}
         assert box.world()["sessions"]["alive"] == box.world()["rooms"]["alive"] == []
         assert box.world()["starts"] == 2
+
+
+async def test_a_definition_that_cannot_be_read_empties_the_pool_and_ends_no_batch(bench):
+    async with a_box() as box, a_warm_pool(bench, box, a_pool()) as (worker, keeper):
+        damage = partial(pool_rows.replace_pool, name="support", document={}, source=pool_rows.CONFIG)
+        await worker.store.write(partial(damage, at=worker.clock.now()))
+        view = await play(bench, worker, scenarios="[{scenario: 101}]")
+        await emptied(worker.store)
+        assert [str(run.outcome) for run in view.runs] == ["passed"]
+        assert [one.pool for one in view.sessions] == [None]
+        assert (await worker.store.read(partial(pool_rows.get_pool, name="support"))).trouble == UNREADABLE
+        async with asyncio.timeout(20):
+            await keeper.drain()
+        assert box.world()["sessions"]["alive"] == box.world()["rooms"]["alive"] == []
 
 
 async def test_a_worker_that_drains_lets_all_go_and_gives_its_pools_back(bench):
