@@ -237,6 +237,6 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     },
     "WorkerList": {"workers": [WORKER]},
     "Alive": {"status": "alive", "version": "0.5.0"},
-    "Readiness": {"status": "ready", "checks": {"store": "ok", "dispatcher": "ok"}},
+    "Readiness": {"status": "ready", "checks": {"state": "ok", "lease": "ok", "dispatcher": "ok"}},
     "Whoami": {"actor": ACTOR, "scope": "run"},
 }
