@@ -144,6 +144,13 @@ class Settings(BaseSettings):
         description="Log lines of this level and above go to stderr: DEBUG, INFO, WARNING, ERROR or CRITICAL."
         " `--log-level` outweighs it.",
     )
+    plan_variables: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="ORCHESTRATOR_PLAN_VARIABLES",
+        description="Which environment variables plans that come by HTTP may read, by commas. Whoever may begin a batch"
+        " chooses where its sessions start, and could have these sent there. Without it such plans read none.",
+        examples=["CUSTOMER_ID,STAGING_URL"],
+    )
     log_format: Literal["human", "json"] = Field(
         default="human",
         validation_alias="ORCHESTRATOR_LOG_FORMAT",
@@ -197,6 +204,11 @@ class Settings(BaseSettings):
             message = "must read domain=key[,domain=key...]"
             raise ValueError(message)
         return keys
+
+    @field_validator("plan_variables", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
 
     @field_validator("cekura_api_url", "pipecat_api_host", "daily_api_url", mode="after")
     @classmethod
@@ -263,6 +275,8 @@ def _values_of(field: FieldInfo) -> str:
         return "secret" if kinds == [ApiKey] else "domain=secret, by commas"
     if all(isinstance(kind, str) for kind in kinds):
         return " or ".join(kinds)
+    if Ellipsis in kinds:
+        return "names, by commas"
     if kinds[0] not in {int, float}:
         return "URL" if "://" in str(field.default) else "text"
     least, most = (_rule(field, name) for name in ("ge", "le"))

@@ -58,6 +58,8 @@ def a_value_of(variable):
         return PLAIN
     if variable.values.startswith("domain="):
         return f"acme={PLAIN}"
+    if "names" in variable.values:
+        return "CUSTOMER_ID, STAGING_URL"
     if "number" in variable.values:
         return "17"
     return "https://example.test" if variable.values in {"URL", "text"} else variable.values.split(" or ")[-1]

@@ -106,7 +106,7 @@ def _layers(context: ApiContext) -> list[Middleware]:
         max_age=PREFLIGHT_SECONDS,
     )
     return [
-        Middleware(Edge),
+        Middleware(Edge, told=context.answered),
         *([cors] if limits.origins else []),
         Middleware(Guard, context=context),
         Middleware(BoundedBody, most_bytes=limits.body_bytes, seconds=limits.body_seconds, but=OWN_SECRET),

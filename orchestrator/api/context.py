@@ -46,10 +46,10 @@ class ApiContext:
     """The parts of a serving process that the API needs.
 
     `variables` are those that plans may read. Without a `gatekeeper` everybody is let in as an administrator: only for
-    loopback, where whoever comes is on this machine. `ready` asks each part by name: FINE, or what is wrong. `metrics`
-    returns the exposition and its media type. `wake`: a batch was created, the dispatcher may look now.
-    `webhook_counted` hears what became of each webhook of Cekura's. `result_url`: where a person looks at a Cekura
-    result, as far as known.
+    loopback, where whoever comes is on this machine; with `open_until_token` that lasts until there is a token. `ready`
+    asks each part by name: FINE, or what is wrong. `metrics` returns the exposition and its media type. `wake`: a batch
+    was created, the dispatcher may look now. `webhook_counted` hears what became of each webhook of Cekura's, `answered`
+    of each answer (see `Edge`). `result_url`: where a person looks at a Cekura result, as far as known.
     """
 
     store: Store
@@ -57,9 +57,11 @@ class ApiContext:
     settings: Settings
     variables: Mapping[str, str]
     gatekeeper: Gatekeeper | None
+    open_until_token: bool = False
     ready: Ready = nothing_to_ask
     metrics: Metrics | None = None
     wake: Callable[[], None] = lambda: None
     webhook_counted: Counted | None = None
+    answered: Callable[[str, str, int, float], None] | None = None
     result_url: Callable[[int], str | None] = lambda _result_id: None
     limits: ApiLimits = field(default_factory=ApiLimits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.problems import answer_to
 
+Told = Callable[[str, str, int, float], None]
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -20,10 +22,14 @@ HEADERS: Final = {
 
 
 class Edge:
-    """Wraps the application; whatever escapes from it is answered here and goes no further."""
+    """Wraps the application; whatever escapes from it is answered here and goes no further.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `told` hears of each answer: the method, the template of the route (empty where none matched), status and seconds.
+    """
+
+    def __init__(self, app: ASGIApp, *, told: Told | None = None) -> None:
         self._app = app
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -49,6 +55,8 @@ class Edge:
             if not status:
                 await answer_to(error, path=scope["path"])(scope, receive, noting)
         seconds = round(monotonic() - began, 4)
+        if self._told is not None:
+            self._told(scope["method"], getattr(scope.get("route"), "path_format", ""), status, seconds)
         logger.debug("answered a request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)
 
 

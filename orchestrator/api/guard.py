@@ -17,7 +17,7 @@ from orchestrator.api.context import ApiContext
 from orchestrator.api.problems import FOREIGN, TOO_MANY, Refusal, answer_to, refusal_of, retry_after
 from orchestrator.api.rate import RateBound
 from orchestrator.api.webhook import PATH
-from orchestrator.app.access import digest_of
+from orchestrator.app.access import Gatekeeper, digest_of
 from orchestrator.clients.address import is_loopback
 from orchestrator.domain.access import Caller, Scope
 from orchestrator.domain.errors import NotAuthenticated, NotPermitted, OrchestratorError
@@ -37,6 +37,7 @@ class Guard:
         limits, monotonic = context.limits, context.clock.monotonic
         self._app = app
         self._gatekeeper = context.gatekeeper
+        self._open = context.open_until_token
         self._origins = frozenset(limits.origins)
         self._callers = RateBound(per_second=limits.requests_per_second, burst=limits.burst, monotonic=monotonic)
         self._strangers = RateBound(
@@ -63,7 +64,7 @@ class Guard:
         request.state.caller = caller
 
     async def _caller(self, request: Request) -> Caller:
-        if self._gatekeeper is None:
+        if self._gatekeeper is None or await self._still_open(self._gatekeeper):
             self._check_local(request)
             return LOCAL
         address, presented = _address(request), _presented(request)
@@ -80,6 +81,11 @@ class Guard:
         if len(self._known) > MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         return caller
+
+    async def _still_open(self, gatekeeper: Gatekeeper) -> bool:
+        """Once somebody has a token the service stays closed, also when the last one was revoked."""
+        self._open = self._open and not await gatekeeper.knows_anybody()
+        return self._open
 
     def _check_local(self, request: Request) -> None:
         origin = request.headers.get("origin")

@@ -88,6 +88,8 @@ class Gatekeeper:
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._anybody = False
+        self._look_again = float("-inf")  # by the monotonic clock
         self._known: dict[str, tuple[AccessToken, float]] = {}  # by digest; until when, by the monotonic clock
 
     async def authenticate(self, presented: Secret | None) -> Caller:
@@ -101,6 +103,14 @@ class Gatekeeper:
         if standing is not Standing.VALID:
             _refuse(standing.value, token=token)
         return Caller(actor=actor_of(token), scope=token.scope)
+
+    async def knows_anybody(self) -> bool:
+        """Whether there is a token that opens something; looked for once in TRUSTED_FOR seconds."""
+        now = self._clock.monotonic()
+        if now >= self._look_again:
+            self._anybody = await has_live_token(self._store, self._clock)
+            self._look_again = now + TRUSTED_FOR
+        return self._anybody
 
     async def _find(self, digest: str) -> AccessToken | None:
         now = self._clock.monotonic()

@@ -27,6 +27,7 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.driver import Driver
 from orchestrator.engine.garbage import calm_collector
 from orchestrator.engine.membership import Membership
+from orchestrator.engine.observer import Observer
 from orchestrator.engine.presence import Presence
 from orchestrator.engine.reaper import Reaper
 from orchestrator.engine.remotes import AgentClient, Remotes
@@ -50,7 +51,10 @@ class Worker:
     driver: Driver
     dispatcher: Dispatcher
     membership: Membership
+    observer: Observer
     clock: Clock
+    place: str
+    speed: float
 
 
 def open_remotes(
@@ -148,7 +152,10 @@ async def open_worker(
             driver=driver,
             dispatcher=dispatcher,
             membership=membership,
+            observer=observer,
             clock=clock,
+            place=place_of(settings),
+            speed=speed,
         )
 
 

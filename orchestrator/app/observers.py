@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import orchestrator
@@ -55,6 +56,11 @@ class Observers:
         """One POST of rooms was settled."""
         for one in self._observers:
             one.submission(outcome)
+
+    def pool_left(self, pool: str, *, served: bool, waited: timedelta) -> None:
+        """One warm session left its pool."""
+        for one in self._observers:
+            one.pool_left(pool, served=served, waited=waited)
 
 
 @asynccontextmanager

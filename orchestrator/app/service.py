@@ -9,20 +9,37 @@ bound, for the worker that starts next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import timedelta
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Final
 
+from orchestrator.app.gauges import keep_gauges
 from orchestrator.app.graph import Worker
+from orchestrator.app.pools import sync_pools
+from orchestrator.app.schedules import sync_schedules
+from orchestrator.domain.budget import SharedLimits
+from orchestrator.domain.schedule import FireDecision
+from orchestrator.engine.pools import PoolKeeper
+from orchestrator.engine.scheduler import Scheduler
+from orchestrator.plans import ServiceFile
+from orchestrator.settings import Settings
+from orchestrator.store import sessions as session_rows
+
+if TYPE_CHECKING:
+    from orchestrator.telemetry.metrics import Metrics
 
 ANSWER_SECONDS: Final = 15.0  # for the answers to starts and submissions under way
+TEARDOWN_SECONDS: Final = 10.0  # for what is condemned when the calls are over
 LOOK_EVERY: Final = 0.2
 Part = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """What a worker left when it stopped: batches still open, and sessions of theirs that may be alive."""
+    """What a worker left when it stopped: batches still open, and sessions that may be alive (of batches or pools)."""
 
     batches: int
     sessions: int
@@ -30,16 +47,19 @@ class Left:
 
 
 class Service:
-    """One worker that serves. `parts` run beside the dispatcher for as long as it serves (schedules, pools)."""
+    """One worker that serves: batches, and beside them its schedules, its pools and its gauges (`parts`)."""
 
-    def __init__(self, worker: Worker, *, parts: Sequence[Part] = ()) -> None:
+    def __init__(self, worker: Worker, *, keeper: PoolKeeper | None = None, parts: Sequence[Part] = ()) -> None:
         self._worker = worker
+        self._keeper = keeper
         self._parts = parts
 
     async def serve(self) -> None:
         """Serve until cancelled, or until a part of it ends with a defect."""
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._worker.dispatcher.serve(), name="dispatcher")
+            if self._keeper is not None:
+                parts.create_task(self._keeper.run(), name="pools")
             for part in self._parts:
                 parts.create_task(_running(part), name="part of the service")
 
@@ -48,18 +68,74 @@ class Service:
         worker = self._worker
         worker.dispatcher.draining = True
         worker.driver.hold_starts()
+        if self._keeper is not None:
+            await self._keeper.drain(hand_over=self.accompanied)
         until = worker.clock.monotonic() + seconds
         while worker.driver.busy and not self.accompanied and worker.clock.monotonic() < until:
             await worker.clock.sleep(LOOK_EVERY)
         await worker.driver.stand_still(seconds=ANSWER_SECONDS)
-        rosters = list(worker.driver.rosters.values())
-        alive = sum(not session.torn_down for roster in rosters for session in roster.sessions.values())
-        return Left(batches=len(rosters), sessions=alive, handed_over=self.accompanied)
+        await self._teardown(seconds=max(TEARDOWN_SECONDS, until - worker.clock.monotonic()))
+        left = await worker.store.read(partial(session_rows.list_sessions, unsettled=True))
+        alive = [one for one in left if not one.torn_down]
+        return Left(batches=len(worker.driver.rosters), sessions=len(alive), handed_over=self.accompanied)
+
+    async def _teardown(self, *, seconds: float) -> None:
+        """Alone, see to the end of what is condemned already; a worker that goes on would do so by itself."""
+        until = self._worker.clock.monotonic() + seconds
+        while not self.accompanied and self._worker.clock.monotonic() < until:
+            left = await self._worker.store.read(partial(session_rows.list_sessions, unsettled=True))
+            if not any(one.condemned_at is not None and not one.torn_down for one in left):
+                return
+            await self._worker.clock.sleep(LOOK_EVERY)
 
     @property
     def accompanied(self) -> bool:
         """Whether another worker could go on with what this one leaves."""
         return self._worker.store.shared and self._worker.membership.workers > 1
+
+
+async def build_service(
+    worker: Worker,
+    *,
+    settings: Settings,
+    file: ServiceFile | None,
+    environ: Mapping[str, str],
+    metrics: Metrics | None = None,
+) -> Service:
+    """A service on an open worker. `file` says which schedules and pools there are; without one they stay as they are.
+
+    Conflict where a name of the file is taken by one that was made by HTTP.
+    """
+    if file is not None:
+        await sync_schedules(worker.store, file.schedules, clock=worker.clock)
+        await sync_pools(worker.store, file.pools, clock=worker.clock)
+    shared = SharedLimits(sessions=settings.sessions_limit, calls=settings.calls_limit)
+    keeper = PoolKeeper(
+        store=worker.store,
+        remotes=worker.remotes,
+        clock=worker.clock,
+        place=worker.place,
+        worker_id=lambda: worker.membership.worker_id,
+        speed=worker.speed,
+        random=Random(),  # noqa: S311  it spreads looks over time
+        sure=worker.membership.sure,
+        shared=shared,
+        observer=worker.observer,
+    )
+    scheduler = Scheduler(
+        store=worker.store,
+        clock=worker.clock,
+        environ=environ,
+        speed=worker.speed,
+        told=metrics.fired if metrics is not None else _untold,
+        fired=worker.dispatcher.wake,
+    )
+    gauges = [partial(keep_gauges, worker, metrics)] if metrics is not None else []
+    return Service(worker, keeper=keeper, parts=[scheduler.run, *gauges])
+
+
+def _untold(_schedule: str, _decision: FireDecision, _lag: timedelta | None) -> None:
+    """Nobody keeps count."""
 
 
 async def _running(part: Part) -> None:

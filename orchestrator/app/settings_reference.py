@@ -59,7 +59,12 @@ GROUPS: Final = (
     Group(
         title="Service",
         text="What `orchestrator serve` does beside its options.",
-        names=("CEKURA_WEBHOOK_SECRET", "ORCHESTRATOR_BATCHES_AT_ONCE", "ORCHESTRATOR_LEASE_SECONDS"),
+        names=(
+            "CEKURA_WEBHOOK_SECRET",
+            "ORCHESTRATOR_PLAN_VARIABLES",
+            "ORCHESTRATOR_BATCHES_AT_ONCE",
+            "ORCHESTRATOR_LEASE_SECONDS",
+        ),
     ),
     Group(
         title="Logs and traces",

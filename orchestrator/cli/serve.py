@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from orchestrator import __version__
 from orchestrator.api.context import ApiContext
 from orchestrator.api.server import ApiServer
 from orchestrator.app.access import Gatekeeper, has_live_token
 from orchestrator.app.graph import Worker, open_worker
 from orchestrator.app.preflight import check_time_scale
 from orchestrator.app.readiness import ask_parts
-from orchestrator.app.service import Left, Service
+from orchestrator.app.service import Left, Service, build_service
 from orchestrator.cli.console import stderr_console
 from orchestrator.cli.interruption import Interruption
 from orchestrator.cli.progress import PlainLines
@@ -23,7 +24,9 @@ from orchestrator.cli.tables import counted
 from orchestrator.clock import SystemClock
 from orchestrator.domain.batch import ExitCode
 from orchestrator.domain.run import Run
+from orchestrator.plans import load_service
 from orchestrator.settings import Settings, load_settings
+from orchestrator.telemetry.metrics import Metrics
 
 DRAINING: Final = "stopping: nothing new is begun (once more leaves at once)"
 LEAVING: Final = "left at once; the worker that starts next goes on"
@@ -46,6 +49,8 @@ async def serve(order: ServeOrder) -> int:
     settings = load_settings()
     if order.time_scale != 1:
         check_time_scale(settings)
+    file = load_service(order.config, environ=os.environ) if order.config is not None else None
+    metrics = Metrics(version=__version__)
     notes = PlainLines(stderr_console(), SystemClock())
     with Interruption(leaving=lambda: notes.note(LEAVING)) as interruption:
         async with open_worker(
@@ -54,12 +59,16 @@ async def serve(order: ServeOrder) -> int:
             environ=os.environ,
             listener=_unheard,
             speed=order.time_scale,
+            metrics=metrics,
         ) as worker:
             interruption.hold()
-            context = await _api_context(worker, settings, notes)
+            for warning in file.warnings if file is not None else ():
+                notes.note(f"warning: {warning}")
+            service = await build_service(worker, settings=settings, file=file, environ=os.environ, metrics=metrics)
+            context = await _api_context(worker, settings, metrics, notes)
             async with ApiServer(context, host=order.host, port=order.port) as server:
                 notes.note(f"worker {worker.membership.worker_id} serves {worker.store.place} at {server.url}")
-                left = await _serve_until_asked(Service(worker), order, interruption, notes)
+                left = await _serve_until_asked(service, order, interruption, notes)
             notes.note(_left_text(left))
     return int(ExitCode.LEFT_BEHIND if left.sessions and not left.handed_over else ExitCode.PASSED)
 
@@ -86,18 +95,22 @@ async def _serve_until_asked(
     return left
 
 
-async def _api_context(worker: Worker, settings: Settings, notes: PlainLines) -> ApiContext:
+async def _api_context(worker: Worker, settings: Settings, metrics: Metrics, notes: PlainLines) -> ApiContext:
     store, clock = worker.store, worker.clock
-    gatekeeper = Gatekeeper(store=store, clock=clock) if await has_live_token(store, clock) else None
-    if gatekeeper is None:
+    closed = await has_live_token(store, clock)
+    if not closed:
         notes.note(OPEN)
     return ApiContext(
         store=store,
         clock=clock,
         settings=settings,
-        variables=os.environ,
-        gatekeeper=gatekeeper,
+        variables={name: os.environ[name] for name in settings.plan_variables if name in os.environ},
+        gatekeeper=Gatekeeper(store=store, clock=clock),
+        open_until_token=not closed,
         ready=partial(ask_parts, worker),
+        metrics=metrics.render,
+        webhook_counted=lambda receipt: metrics.delivered(receipt.reason),
+        answered=metrics.api_request,
         wake=worker.dispatcher.wake,
         result_url=worker.remotes.cekura.result_url,
     )

@@ -54,8 +54,10 @@ class Acquisition:
             taking = partial(self._acquire, pool, seen_since, self._clock.now())
             session = await self._roster.take(run, taking)
             if session is not None:
-                waited = (self._clock.now() - (session.ready_at or self._clock.now())).total_seconds()
-                logger.info("a run took a warm session", run=run.run_id, pool=pool.name, waited=round(waited, 1))
+                waited = self._clock.now() - (session.ready_at or self._clock.now())
+                self._roster.observer.pool_left(pool.name, served=True, waited=waited)
+                seconds = round(waited.total_seconds(), 1)
+                logger.info("a run took a warm session", run=run.run_id, pool=pool.name, waited=seconds)
                 return True
             oldest = await self._oldest(pool)
             if oldest is None or oldest.nonce in looked_at:

@@ -6,6 +6,7 @@ It hears plain values, answers at once, and never raises. Nobody hears unless wh
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final, Protocol
 
 from orchestrator.domain.run import Run
@@ -39,6 +40,10 @@ class Observer(Protocol):
         """One POST of rooms was settled: a status of a submission, or `lost` where its answer is now looked up."""
         ...
 
+    def pool_left(self, pool: str, *, served: bool, waited: timedelta) -> None:
+        """A warm session left its pool after so long: a run took it (`served`), or it was let go."""
+        ...
+
 
 class _Nobody:
     """Hears nothing."""
@@ -59,6 +64,9 @@ class _Nobody:
         pass
 
     def submission(self, outcome: str) -> None:
+        pass
+
+    def pool_left(self, pool: str, *, served: bool, waited: timedelta) -> None:
         pass
 
 

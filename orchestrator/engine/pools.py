@@ -18,6 +18,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.ledger import Ledger
+from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Sure
 from orchestrator.engine.warm_starts import WarmStarts
@@ -52,7 +53,9 @@ class PoolKeeper:
         random: Random,
         sure: Sure = always,
         shared: SharedLimits = NO_LIMITS,
+        observer: Observer = NOBODY,
     ) -> None:
+        self._observer = observer
         self._store = store
         self._ledger = Ledger(store, clock=clock)
         self._remotes = remotes
@@ -117,6 +120,7 @@ class PoolKeeper:
             clock=self._clock,
             speed=self._speed,
             starts=starts,
+            observer=self._observer,
         )
         if self._draining:
             warming.leave(hand_over=True)  # claimed while everything else was given back

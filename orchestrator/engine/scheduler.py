@@ -40,7 +40,7 @@ from orchestrator.store.schedules import Standing
 LOOK_EVERY: Final = 1.0
 MADE_UP_AT_ONCE: Final = 50  # batches of one unit, where all missed fires are made up for
 LOOKED_AT_ONCE: Final = 20_000  # occurrences; more than the longest window holds
-Told = Callable[[str, float], None]
+Told = Callable[[str, FireDecision, timedelta | None], None]
 
 
 @dataclass(slots=True)
@@ -63,8 +63,8 @@ class _Due:
 
 
 class Scheduler:
-    """One per worker. `lag` hears of each fire its schedule and the seconds from its moment until it was decided;
-    `fired` that there is a batch to take. `speed` is that of the batches, and hurries the looks.
+    """One per worker. `told` hears what became of each fire, and how long after its moment; `fired` that there is a
+    batch to take. `speed` is that of the batches, and hurries the looks.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Scheduler:
         clock: Clock,
         environ: Mapping[str, str],
         speed: float = 1.0,
-        lag: Told = lambda _name, _seconds: None,
+        told: Told = lambda _name, _decision, _lag: None,
         fired: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._environ = environ
         self._speed = speed
-        self._lag = lag
+        self._told = told
         self._fired = fired
         self._known: dict[str, _Known] = {}
         self._troubles: dict[str, str] = {}
@@ -206,5 +206,4 @@ class Scheduler:
         logger.info("a schedule was due", **said, batch=fire.batch_id or "-", reason=fire.reason)
         if fire.decision is FireDecision.FIRED:
             self._fired()
-            if lag is not None:
-                self._lag(fire.schedule, lag)
+        self._told(fire.schedule, fire.decision, None if lag is None else timedelta(seconds=lag))

@@ -32,6 +32,7 @@ from orchestrator.domain.pool import (
 )
 from orchestrator.domain.session import Session, SessionStatus
 from orchestrator.engine.attendance import Attendance, Look
+from orchestrator.engine.observer import Observer
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.warm_starts import WarmStarts
 from orchestrator.plans.pools import pool_from_document
@@ -62,7 +63,9 @@ class Warming:
         clock: Clock,
         speed: float,
         starts: WarmStarts,
+        observer: Observer,
     ) -> None:
+        self._observer = observer
         self._name = name
         self._worker_id = worker_id
         self._store = store
@@ -178,6 +181,8 @@ class Warming:
     async def _let_go(self, nonce: str, reason: str) -> None:
         condemned = await self._store.write(partial(warm_rows.retire, nonce=nonce, at=self._clock.now(), reason=reason))
         if condemned is not None:
+            now = self._clock.now()
+            self._observer.pool_left(self._name, served=False, waited=now - (condemned.ready_at or now))
             logger.info("a warm session was let go", pool=self._name, session=nonce, reason=reason)
 
     # --- looking ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, or_, select, update
 
 from orchestrator.domain.batch import Batch, BatchStatus, Origin, Totals
-from orchestrator.domain.errors import Disowned, NotFound
+from orchestrator.domain.errors import Conflict, Disowned, NotFound
 from orchestrator.domain.page import Moment
 from orchestrator.domain.run import Run
 from orchestrator.domain.verdict import Outcome
@@ -22,8 +22,14 @@ _NEWEST_FIRST: Final = (batches.c.created_at.desc(), batches.c.batch_id.desc())
 
 
 def record_batch(connection: Connection, batch: Batch, planned: Sequence[Run]) -> None:
-    """Insert a batch with all its runs: one unit. One that is there already was committed by a run of this unit."""
-    if connection.execute(select(batches.c.batch_id).where(_one(batch.batch_id))).first() is not None:
+    """Insert a batch with all its runs: one unit. One that is there already was committed by a run of this unit.
+
+    Conflict where another batch came by the same id: nothing of this one is there, and it may be tried under another.
+    """
+    there = connection.execute(select(batches).where(_one(batch.batch_id))).one_or_none()
+    if there is not None:
+        if (there.created_at, there.client_key, there.digest) != (batch.created_at, batch.client_key, batch.digest):
+            raise Conflict(f"another batch has the id {batch.batch_id}")
         return
     connection.execute(
         insert(batches).values(

@@ -191,10 +191,11 @@ class Metrics:
         self._of.pool_left.labels(*label).inc()
         self._of.pool_idle_seconds.labels(*label).inc(max(0.0, waited.total_seconds()))
 
-    def fired(self, schedule: str, decision: FireDecision, *, lag: timedelta) -> None:
-        """One fire was decided, so long after it was due."""
+    def fired(self, schedule: str, decision: FireDecision, lag: timedelta | None) -> None:
+        """One fire was decided, so long after it was due; None where it had waited for another's batch."""
         self._of.fires.labels(self._schedules(schedule), decision.value).inc()
-        self._of.schedule_lag_seconds.observe(max(0.0, lag.total_seconds()))
+        if lag is not None:
+            self._of.schedule_lag_seconds.observe(max(0.0, lag.total_seconds()))
 
     def delivered(self, result: str) -> None:
         """One delivery of Cekura's webhook came to this (a word of ours)."""

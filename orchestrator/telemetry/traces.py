@@ -128,6 +128,9 @@ class Traces:
     def submission(self, outcome: str) -> None:
         """What came of a submission is told by its runs."""
 
+    def pool_left(self, pool: str, *, served: bool, waited: timedelta) -> None:
+        """A pool's sessions have no trace until a run takes them."""
+
     async def aclose(self) -> None:
         """Send what is waiting, for at most FLUSH_SECONDS: a collector that does not answer holds up nobody."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()

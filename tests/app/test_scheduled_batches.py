@@ -34,7 +34,7 @@ async def test_batches_of_a_schedule_run_one_after_the_other_and_leave_nothing(t
             clock=worker.clock,
             environ={},
             speed=SPEED,
-            lag=lambda name, seconds: lags.append((name, seconds)),
+            told=lambda name, _decision, lag: lags.append((name, lag)),
             fired=worker.dispatcher.wake,
         )
         serving = asyncio.create_task(Service(worker, parts=[scheduler.run]).serve())

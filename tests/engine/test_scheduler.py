@@ -41,9 +41,11 @@ class Watch:
     def __init__(self, store, clock, environ):
         self.store, self.clock = store, clock
         self.lags = []
-        self.scheduler = Scheduler(
-            store=store, clock=clock, environ=environ, lag=lambda name, seconds: self.lags.append((name, seconds))
-        )
+        self.scheduler = Scheduler(store=store, clock=clock, environ=environ, told=self.hear)
+
+    def hear(self, name, decision, lag):
+        if decision == "fired" and lag is not None:
+            self.lags.append((name, lag.total_seconds()))
 
     async def hold(self, *schedules):
         await cases.sync_schedules(self.store, schedules, clock=self.clock)

@@ -155,7 +155,7 @@ def test_a_thousand_names_are_a_few_labels_and_other(metrics):
             )
         )
         metrics.pool_left(f"pool-{number}", served=True, waited=timedelta(seconds=3))
-        metrics.fired(f"schedule-{number}", FireDecision.FIRED, lag=timedelta(seconds=1))
+        metrics.fired(f"schedule-{number}", FireDecision.FIRED, timedelta(seconds=1))
         metrics.delivered(f"result-{number}")
         metrics.api_request("GET" if number % 2 else f"VERB{number}", f"/somewhere/{number}", 404, 0.1)
 
