@@ -99,6 +99,7 @@ def a_roster(clock, *runs):
         clock=clock,
         end_call=None,
         listener=lambda *_: None,
+        sure=None,
     )
 
 
