@@ -100,7 +100,8 @@ class Metrics:
 
     def session_moved(self, before: Session | None, after: Session) -> None:
         """One session moved: when its bot was ready, and how and when it ended."""
-        if before is not None and before.ready_at is None and after.ready_at is not None:
+        taken = before is None and after.taken_at is not None and not after.torn_down  # its pool saw it become ready
+        if after.ready_at is not None and (taken or (before is not None and before.ready_at is None)):
             evidence = after.evidence.value if after.evidence else OTHER
             waited = _seconds(after.answered_at, after.ready_at)
             self._of.ready_seconds.labels(self._agent(after), evidence).observe(waited)

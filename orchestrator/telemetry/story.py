@@ -68,6 +68,8 @@ def _parts(attempt: Attempt, *, over: datetime) -> Iterator[Part]:
     at = began = run.since(RunStatus.STARTING) or session.intended_at
     reached = {status: moment for status in RunStatus if (moment := run.since(status)) is not None and moment >= began}
     facts: dict[str, Value] = {"orchestrator.attempt": session.attempt}
+    if session.pool is not None:
+        facts["orchestrator.pool"] = session.pool
     for name, status in WAYS:
         until = reached.get(status)
         if until is None and status is RunStatus.IN_CALL and RunStatus.CALL_ENDED in reached:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app import gauges
-from orchestrator.app.batches import cancel_batch
+from orchestrator.app.batches import cancel_batch, run_batch
 from orchestrator.app.gauges import look
 from orchestrator.domain.plan import AgentKind, Evidence
 from orchestrator.domain.run import RunStatus
@@ -20,7 +20,8 @@ from orchestrator.domain.session import End, SessionStatus, Teardown
 from orchestrator.domain.tally import PoolTally, SessionTally, Tally
 from orchestrator.domain.verdict import Outcome
 from orchestrator.sandbox import Sandbox, SandboxSettings
-from orchestrator.store.sessions import condemn_batch
+from orchestrator.store.pools import pause_pool
+from orchestrator.store.sessions import condemn_batch, list_sessions
 from orchestrator.telemetry.metrics import (
     IDLE_CAUSES,
     POLL_RESULTS,
@@ -31,6 +32,7 @@ from orchestrator.telemetry.metrics import (
 )
 from tests.store.rows import a_run, a_session
 from tests.support.bench import Bench, in_call, until
+from tests.support.pools import a_pool, define, keeping, until_rows
 from tests.support.scrape import families, value
 from tests.support.watched import watch
 
@@ -172,6 +174,40 @@ def test_a_thousand_names_are_a_few_labels_and_other(metrics):
     assert value(metrics, "ready_seconds_count") == 1000
     assert value(metrics, "ready_seconds_count", agent="other") == 980
     assert value(metrics, "sessions", state="alive") == 1  # of all these looks only the last one stands
+
+
+async def test_warm_sessions_that_left_their_pool_are_told_apart_by_what_for(bench, metrics):
+    async with (
+        Sandbox(SandboxSettings(speed=bench.speed, call_seconds=(8.0, 16.0))) as box,
+        bench.worker(box, metrics=metrics) as worker,
+    ):
+        await define(worker.store, a_pool(min_ready=2, max_alive=2), at=worker.clock.now())
+        async with keeping(worker, speed=bench.speed, observer=metrics):
+
+            async def filled():
+                await look(worker, metrics)
+                return value(metrics, "pool_sessions", pool="support", state="ready") == 2
+
+            await until_rows(filled)
+            batch_id = await bench.start(worker, bench.plan(agent=", pool: support", scenarios="[{scenario: 101}]"))
+            await run_batch(worker, batch_id)
+            await worker.store.write(partial(pause_pool, name="support", by="a test", at=worker.clock.now()))
+
+            async def emptied():
+                return all(one.torn_down for one in await worker.store.read(list_sessions))
+
+            await until_rows(emptied)
+        sessions = await worker.store.read(list_sessions)
+        unserved = [one for one in sessions if one.pool and one.taken_at is None and one.exists]
+
+    assert value(metrics, "pool_left_total", pool="support", to="run") == 1
+    assert value(metrics, "pool_left_total", pool="support", to="waste") == len(unserved) >= 1
+    (taken,) = [one for one in sessions if one.taken_at is not None]
+    waited = (taken.taken_at - taken.ready_at).total_seconds()
+    assert value(metrics, "pool_idle_seconds_total", to="run") == pytest.approx(waited, abs=1)
+    assert value(metrics, "pool_idle_seconds_total", to="waste") > 0
+    assert value(metrics, "ready_seconds_count", agent="support-bot") == 1
+    assert value(metrics, "starts_total", outcome="answered") == len(sessions)
 
 
 def test_a_runner_is_named_by_its_kind_because_it_has_only_an_address(metrics):
