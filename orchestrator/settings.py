@@ -263,7 +263,7 @@ def variables() -> tuple[Variable, ...]:
 
 
 def _default_of(field: FieldInfo) -> str:
-    if field.default is None or field.default_factory is not None:
+    if field.default in {None, ()} or field.default_factory is not None:
         return ""
     return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
 

@@ -109,7 +109,7 @@ async def _api_context(worker: Worker, settings: Settings, metrics: Metrics, not
         open_until_token=not closed,
         ready=partial(ask_parts, worker),
         metrics=metrics.render,
-        webhook_counted=lambda receipt: metrics.delivered(receipt.reason),
+        webhook_counted=lambda receipt: metrics.delivered(receipt.verdict.value),
         answered=metrics.api_request,
         wake=worker.dispatcher.wake,
         result_url=worker.remotes.cekura.result_url,
