@@ -208,7 +208,6 @@ sessions: Final = Table(
     Index("sessions_that_hold", "batch_id", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
     Index("sessions_by_bound", "ends_at", sqlite_where=text(MAY_HOLD), postgresql_where=text(MAY_HOLD)),
     Index("sessions_at_work", "submission_id", sqlite_where=text(AT_WORK), postgresql_where=text(AT_WORK)),
-    Index("sessions_of_a_pool", "pool", "ends_at", sqlite_where=text(OF_POOL), postgresql_where=text(OF_POOL)),
     Index("sessions_that_wait", "pool", sqlite_where=text(IN_POOL), postgresql_where=text(IN_POOL)),
     Index(
         "session_of_one_row",

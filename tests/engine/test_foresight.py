@@ -16,7 +16,7 @@ from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from tests.support.bench import Bench
 from tests.support.hand_clock import HandClock
-from tests.support.ordeal import empty_state, stand_still_for_commits
+from tests.support.ordeal import empty_state
 from tests.support.virtual import VirtualLoop, virtual_time
 
 RUNS, CALLS = 40, 5
@@ -45,7 +45,6 @@ async def _played(folder, plan, settings):
     (folder / "state.db").write_bytes(empty_state())
     loop = asyncio.get_running_loop()
     async with Sandbox(settings) as sandbox, Bench(folder=folder, speed=1.0).worker(sandbox) as worker:
-        stand_still_for_commits(worker, loop)
         batch = await create_batch(worker, plan_from_text(plan, name="ahead"))
         began = loop.time()
         await worker.driver.drive(batch.batch_id)

@@ -14,7 +14,7 @@ from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from tests.support.asked import Asked
 from tests.support.bench import Bench
-from tests.support.ordeal import empty_state, stand_still_for_commits
+from tests.support.ordeal import empty_state
 from tests.support.virtual import VirtualLoop, virtual_time
 
 RUNS, SESSIONS = 60, 20
@@ -45,7 +45,6 @@ async def _played(folder, runs, beside, sandbox):
     settings = SandboxSettings(calls_limit=SESSIONS, max_sessions=SESSIONS, **sandbox)
     async with Sandbox(settings) as box, bench.worker(box) as worker:
         asked = box._world.edge.requests = Asked()
-        stand_still_for_commits(worker, asyncio.get_running_loop())
         batch = await create_batch(worker, plan_from_text(text.replace("second: 20", "second: 5"), name="test"))
         async with asyncio.TaskGroup() as both:
             both.create_task(worker.driver.drive(batch.batch_id))

@@ -20,7 +20,7 @@ from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.store.database import open_store
 from tests.support.asked import Asked
 from tests.support.bench import Bench
-from tests.support.ordeal import empty_state, stand_still_for_commits, virtually
+from tests.support.ordeal import empty_state, virtually
 from tests.support.receiver import SECRET, Receiver, listening
 from tests.support.virtual import VirtualLoop, virtual_time
 
@@ -82,7 +82,6 @@ async def _played(folder, scene):
         box = await stack.enter_async_context(Sandbox(SandboxSettings(**sandbox)))
         worker = await stack.enter_async_context(bench.worker(box))
         asked = box._world.edge.requests = Asked()
-        stand_still_for_commits(worker, loop)
         receiver.serve(_elsewhere(stack, folder, loop) if scene.elsewhere else worker.store, worker.clock)
         batch = await create_batch(worker, plan_from_text(text, name="test"))
         async with asyncio.timeout(3600), asyncio.TaskGroup() as both:
@@ -97,7 +96,6 @@ async def _played(folder, scene):
 def _elsewhere(stack, folder, loop):
     store = open_store(f"sqlite:///{folder}/state.db", driving=None)
     stack.callback(store.close)
-    stand_still_for_commits(SimpleNamespace(store=store), loop)
     return store
 
 

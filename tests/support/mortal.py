@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from orchestrator.app.batches import COLLECTED, cancel_leftovers, create_batch
 from orchestrator.app.graph import open_worker
+from orchestrator.domain.errors import StateUnusable
 from orchestrator.settings import load_settings
 
 
@@ -82,6 +83,7 @@ class Mortal:
         if driving is not None:
             driving.cancel()
             await asyncio.wait([driving])
+        self._life.buried = True
         await self._life.stack.aclose()
         if finished and driving is not None:
             driving.result()
@@ -96,6 +98,7 @@ class _Life:
         self.fuse = None
         self.over = asyncio.Event()
         self.dead = False
+        self.buried = False  # nothing of it goes on: what its closing would write is refused
 
     async def begin(self, settings):
         opened = open_worker(settings, command="test", environ={}, listener=lambda before, after: None)
@@ -113,14 +116,12 @@ class _Life:
     async def _write(self, work):
         if self._disk:
             await asyncio.sleep(self._disk)
+        if self.dead and self.buried:
+            raise StateUnusable("whoever is dead writes nothing")
         last = self._burn_down()
         if self.dead or (last and not self.fuse.committed):
             await self._never()
-        handed, through = asyncio.get_running_loop().handed(work)
-        try:
-            value = await self._commit(handed)
-        finally:
-            through()
+        value = await self._commit(work)
         if self.dead or last:
             await self._never()
         return value

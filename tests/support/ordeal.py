@@ -106,7 +106,6 @@ async def _play_with(ordeal, folder, environ, receiver=None):
     began = loop.time()
     async with asyncio.timeout(LONGEST), Sandbox(SandboxSettings(**settings)) as box:
         async with bench.worker(box, **environ(box)) as worker:
-            stand_still_for_commits(worker, loop)
             if receiver:
                 receiver.serve(worker.store, worker.clock)
             batch = await create_batch(worker, plan_from_text(text_of(ordeal, bench, box), name="test"))
@@ -146,20 +145,6 @@ def text_of(ordeal, bench, box):
         more=scene.plan,
         runner=box.url if ordeal.runner else None,
     )
-
-
-def stand_still_for_commits(worker, loop):
-    """A commit is made by a thread: without this, time would run on meanwhile."""
-    commit = worker.store.write
-
-    async def write(work):
-        handed, through = loop.handed(work)
-        try:
-            return await commit(handed)
-        finally:
-            through()
-
-    worker.store.write = write
 
 
 async def cancelled_in_their_calls(worker, _box, batch_id):

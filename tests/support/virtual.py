@@ -14,6 +14,8 @@ from random import Random
 from types import SimpleNamespace
 from unittest.mock import patch
 
+from orchestrator.store.database import Store
+
 LONGEST_WORK = 1.0  # real seconds; whoever takes longer is waited for again
 
 
@@ -95,9 +97,22 @@ class VirtualClock:
 
 @contextmanager
 def virtual_time(loop):
-    """Give sandbox and worker the time of `loop`; what is drawn to spread polls is drawn alike each time."""
+    """Give sandbox and worker the time of `loop`; what is drawn to spread polls is drawn alike each time.
+
+    A commit is made by a thread: time stands still until it is.
+    """
+    commit = Store.write
+
+    async def write(store, work):
+        handed, through = loop.handed(work)
+        try:
+            return await commit(store, handed)
+        finally:
+            through()
+
     wall = SimpleNamespace(time=lambda: loop.now().timestamp())
     with ExitStack() as patches:
+        patches.enter_context(patch.object(Store, "write", write))
         patches.enter_context(patch("orchestrator.sandbox.clock.time", wall))
         patches.enter_context(patch("orchestrator.app.graph.SystemClock", lambda: VirtualClock(loop)))
         patches.enter_context(patch("orchestrator.app.graph.Random", lambda: Random(0)))
