@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.api import openapi_document
 from orchestrator.api.guard import OPEN_PATHS
-from orchestrator.app.access import revoke_token
+from orchestrator.app.access import TRUSTED_FOR, Gatekeeper, revoke_token
 from orchestrator.domain.access import Scope
 from orchestrator.domain.secret import ApiKey
 from tests.support.hand_clock import HandClock
@@ -222,3 +222,17 @@ class TestWebhooks:
         answer = await taking.get(self.PATH)
         problem_in(answer, 405, "method-not-allowed")
         assert answer.headers["allow"] == "POST"
+
+
+async def test_a_service_that_was_open_closes_with_its_first_token_and_stays_closed(service, problem_in):
+    clock = HandClock()
+    gatekeeper = Gatekeeper(store=service.store, clock=clock)
+    client = await service.client(None, gatekeeper=gatekeeper, clock=clock, open_until_token=True)
+    assert (await client.get("/v1/whoami")).status_code == 200
+    secret = await service.token(Scope.READ, name="first")
+    clock.at += TRUSTED_FOR
+    problem_in(await client.get("/v1/whoami"), 401, "unauthenticated")
+    assert (await client.get("/v1/whoami", headers={"Authorization": f"Bearer {secret}"})).status_code == 200
+    await revoke_token(service.store, service.clock, name="first", actor="test")
+    clock.at += TRUSTED_FOR
+    problem_in(await client.get("/v1/whoami"), 401, "unauthenticated")
