@@ -56,6 +56,7 @@ class Service:
 
     async def serve(self) -> None:
         """Serve until cancelled, or until a part of it ends with a defect."""
+        await self._worker.membership.take_part(serves=True)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._worker.dispatcher.serve(), name="dispatcher")
             if self._keeper is not None:
@@ -68,6 +69,7 @@ class Service:
         worker = self._worker
         worker.dispatcher.draining = True
         worker.driver.hold_starts()
+        await worker.membership.take_part(serves=False)
         if self._keeper is not None:
             await self._keeper.drain(hand_over=self.accompanied)
         until = worker.clock.monotonic() + seconds
@@ -77,6 +79,7 @@ class Service:
         await self._teardown(seconds=max(TEARDOWN_SECONDS, until - worker.clock.monotonic()))
         left = await worker.store.read(partial(session_rows.list_sessions, unsettled=True))
         alive = [one for one in left if not one.torn_down]
+        await worker.membership.take_part(serves=False)  # the last look: others may have stopped at the same time
         return Left(batches=len(worker.driver.rosters), sessions=len(alive), handed_over=self.accompanied)
 
     async def _teardown(self, *, seconds: float) -> None:
@@ -90,8 +93,8 @@ class Service:
 
     @property
     def accompanied(self) -> bool:
-        """Whether another worker could go on with what this one leaves."""
-        return self._worker.store.shared and self._worker.membership.workers > 1
+        """Whether another worker goes on with what this one leaves: not a command's, nor one that stops too."""
+        return self._worker.store.shared and self._worker.membership.companions > 0
 
 
 async def build_service(

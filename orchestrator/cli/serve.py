@@ -122,7 +122,7 @@ def _unheard(_before: Run, _after: Run) -> None:
 
 
 def _left_text(left: Left) -> str:
-    if not left.batches:
+    if not left.batches and (left.handed_over or not left.sessions):
         return "stopped; nothing is left"
     what = f"{counted(left.batches, 'batch')} open, {counted(left.sessions, 'session')} that may be alive"
     if left.handed_over:

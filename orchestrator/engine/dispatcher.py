@@ -44,6 +44,7 @@ class Dispatcher:
         self._drive = drive
         self._most = most
         self._driving: dict[str, asyncio.Task[None]] = {}
+        self._given_up: set[str] = set()  # their driving met a defect twice: another process may do better
         self._awake = asyncio.Event()
         self._looked_at = float("-inf")
         self.draining = False
@@ -111,9 +112,16 @@ class Dispatcher:
         try:
             if room > 0 and self._membership.held:
                 own = self._membership.worker_id
-                claim = partial(batch_rows.claim_batches, worker_id=own, most=room, origin=origin)
+                claim = partial(
+                    batch_rows.claim_batches,
+                    worker_id=own,
+                    most=room,
+                    origin=origin,
+                    driven=self._driving.keys() | self._given_up,
+                )
                 for batch in await self._store.write(claim):
-                    await self._take_up(batch)
+                    if batch.batch_id not in self._driving:  # nobody began it meanwhile
+                        await self._take_up(batch)
             self._looked_at = self._clock.monotonic()
         except StateUnusable as error:
             logger.warning("no batch can be taken: the state cannot be used", error=str(error))
@@ -138,4 +146,6 @@ class Dispatcher:
             await self._drive(batch_id)
         except Exception:  # noqa: BLE001  the supervisor: whatever ended it, the rows say what is left, so it goes on once
             logger.exception("driving a batch met a defect; it is taken up again from its rows", batch=batch_id)
+            self._given_up.add(batch_id)
             await self._drive(batch_id)
+            self._given_up.discard(batch_id)

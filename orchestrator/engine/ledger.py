@@ -7,6 +7,7 @@ must not wait with it; `unwritable` tells the outage watch that it is on its own
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -29,6 +30,7 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._waiting = 0
+        self._words: set[asyncio.Task[Any]] = set()
         self.unwritable_since: float | None = None  # monotonic seconds
 
     @property
@@ -39,6 +41,17 @@ class Ledger:
     async def write(self, unit: Callable[[Any], T]) -> T:
         """Commit a unit, however long the state cannot be written; what the unit itself raises is raised here."""
         return await self._insist(partial(self._store.write, unit))
+
+    def leave_word(self, unit: Callable[[Any], Any]) -> None:
+        """Hand a unit in for whoever has no time to wait for its commit; one try, and nobody hears how it ended."""
+        task = asyncio.create_task(self._store.write(unit), name="leave word")
+        self._words.add(task)
+        task.add_done_callback(self._word_left)
+
+    def _word_left(self, task: asyncio.Task[Any]) -> None:
+        self._words.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("the state did not take what an answer said", error=str(task.exception()))
 
     def of(self, batch_id: str, owner: str) -> BatchLedger:
         """The ledger of one batch for the worker that drives it."""
@@ -101,6 +114,11 @@ class BatchLedger:
     async def write_late(self, unit: Callable[[Any], T]) -> T:
         """Commit a unit whoever drives the batch now: what an answer said of a session is true all the same."""
         return await self._ledger.write(unit)
+
+    def leave_word(self, unit: Callable[[Any], Any]) -> None:
+        """As `write_late`, by whoever is told to let go at once; where there is no other worker, the next one looks."""
+        if self._shared:
+            self._ledger.leave_word(unit)
 
     async def read(self, query: Callable[[Any], T]) -> T:
         """Run a query, however long the state cannot be read."""

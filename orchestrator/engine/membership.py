@@ -42,6 +42,8 @@ class Membership:
         self._believed_until = float("-inf")  # monotonic
         self._news = asyncio.Event()
         self._count = 1
+        self._companions = 0
+        self._serves = False
         self.worker_id = _new_name()
         self.on_fenced: Fenced | None = None
 
@@ -54,6 +56,22 @@ class Membership:
     def workers(self) -> int:
         """How many workers were alive at the last look, this one among them."""
         return self._count
+
+    @property
+    def companions(self) -> int:
+        """How many others, at the last look, would go on with what this worker leaves."""
+        return self._companions
+
+    async def take_part(self, *, serves: bool) -> None:
+        """Say whether this worker goes on with what others leave, and look how many others do.
+
+        A state that cannot be used is told to nobody: the next look counts anew.
+        """
+        self._serves = serves
+        try:
+            await self._tell_and_count()
+        except StateUnusable as error:
+            logger.warning("other workers could not be told", worker=self.worker_id, serves=serves, error=str(error))
 
     async def join(self) -> None:
         """Write this worker down. Of an SQLite file it is the only one: what others owned is free at once."""
@@ -71,6 +89,7 @@ class Membership:
         await self._store.write(unit)
         self._believe(asked_at)
         if self._store.shared:
+            await self._tell_and_count()
             await self._look_after_others()
 
     async def run(self) -> None:
@@ -122,8 +141,17 @@ class Membership:
             logger.warning("a worker's lease ran out: what it owned is free", worker=dead)
         await self._count_workers()
 
+    async def _tell_and_count(self) -> None:
+        if self._store.shared:
+            told = partial(worker_rows.record_serves, worker_id=self.worker_id, serves=self._serves)
+            await self._store.write(told)
+            await self._count_workers()
+
     async def _count_workers(self) -> None:
-        self._count = max(1, await self._store.read(partial(worker_rows.count_live, now=self._clock.now())))
+        now = self._clock.now()
+        self._count = max(1, await self._store.read(partial(worker_rows.count_live, now=now)))
+        companions = partial(worker_rows.count_companions, worker_id=self.worker_id, now=now)
+        self._companions = await self._store.read(companions)
 
     async def _begin_anew(self) -> None:
         logger.error("this worker was fenced: another one took what it owned", worker=self.worker_id)

@@ -90,11 +90,13 @@ class PoolKeeper:
             await asyncio.wait(kept)
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
-        if self._draining:
+        if self._draining or not await self._sure():
             return
         try:
-            for name in await self._store.read(pool_rows.ownerless):
-                worker_id = self._worker_id()
+            worker_id = self._worker_id()
+            kept = {warming.name for warming in self._kept.values()}
+            free = await self._store.read(partial(pool_rows.ownerless, worker_id=worker_id))
+            for name in (one for one in free if one not in kept):
                 if await self._store.write(partial(pool_rows.claim_pool, name=name, worker_id=worker_id)):
                     self._keep(name, worker_id, tasks)
         except OrchestratorError as error:

@@ -218,6 +218,10 @@ class Roster:
         """Commit what an answer said of a session, although another worker drives this batch now."""
         await self._ledger.write_late(unit)
 
+    def leave_word(self, unit: SessionUnit) -> None:
+        """The same for whoever is told to let go while its answer waits for the state: nobody waits for the commit."""
+        self._ledger.leave_word(unit)
+
     async def check_owned(self) -> None:
         """Disowned where another worker drives this batch now."""
         await self._ledger.check()

@@ -21,7 +21,7 @@ from orchestrator.domain.budget import CallBudget, plan_starts
 from orchestrator.domain.errors import Conflict, Disowned, InvalidPlan, RemoteBusy, RemoteError
 from orchestrator.domain.observation import StartedSession, StartRequest
 from orchestrator.domain.retry import hold_off_seconds
-from orchestrator.domain.run import NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
+from orchestrator.domain.run import Fact, NeverStarted, Run, RunStatus, SessionLost, SessionStarted, StartRefused
 from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.acquisition import Acquisition
 from orchestrator.engine.foresight import Foresight
@@ -303,7 +303,7 @@ class Starter:
         if lost.session_id is not None:
             now = self._clock.now()
             answer = record_named(session, session_id=lost.session_id, room_url=None, at=now)
-            await self._roster.apply(run.run_id, SessionLost(at=now, reason=sentence(lost.error)), also=answer)
+            await self._told(run, SessionLost(at=now, reason=sentence(lost.error)), answer)
             return
         note = f"its start answer was lost ({lost.error})"
         unit = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.LOST, note=note)
@@ -314,10 +314,7 @@ class Starter:
         self._roster.hear(_as_started(session, started))
         answer = record_started(session, started, at=self._clock.now())
         try:
-            await self._roster.apply(run.run_id, SessionStarted(at=self._clock.now()), also=answer)
-        except Disowned:
-            await self._roster.write_late(answer)  # with its id, whoever drives the batch now can end it
-            raise
+            await self._told(run, SessionStarted(at=self._clock.now()), answer)
         except Conflict:
             await self._taken(run, session, started)
             return
@@ -327,6 +324,17 @@ class Starter:
         if await is_shared(self._remotes, session, started.room_url, others=self._roster.sessions.values()):
             await self._give_up_shared_room(run, session)
         self._proven = True
+
+    async def _told(self, run: Run, fact: Fact, answer: SessionUnit) -> None:
+        """Write down what an answer said: with its id, whoever drives the batch by now can end the session."""
+        try:
+            await self._roster.apply(run.run_id, fact, also=answer)
+        except Disowned:
+            await self._roster.write_late(answer)
+            raise
+        except asyncio.CancelledError:
+            self._roster.leave_word(answer)
+            raise
 
     async def _taken(self, run: Run, session: Session, started: StartedSession) -> None:
         """A lookup took this session for another's lost one, and stops it under that row: the run begins anew."""

@@ -66,7 +66,7 @@ class Warming:
         observer: Observer,
     ) -> None:
         self._observer = observer
-        self._name = name
+        self.name = name
         self._worker_id = worker_id
         self._store = store
         self._clock = clock
@@ -108,7 +108,7 @@ class Warming:
             kept = await self._look(tasks)
         except OrchestratorError as error:
             if str(error) != self._said:
-                logger.error("a pool could not be looked after", pool=self._name, error=str(error))
+                logger.error("a pool could not be looked after", pool=self.name, error=str(error))
             self._said = str(error)
             return True
         self._said = ""
@@ -116,10 +116,10 @@ class Warming:
 
     async def _look(self, tasks: asyncio.TaskGroup) -> bool:
         busy = set(self._starts.under_way)  # before the rows are read: what is no longer among them was written by then
-        pool = await self._store.read(partial(pool_rows.owned_pool, name=self._name, worker_id=self._worker_id))
+        pool = await self._store.read(partial(pool_rows.owned_pool, name=self.name, worker_id=self._worker_id))
         if pool is None:
             return False
-        kept = await self._store.read(partial(warm_rows.list_kept, pool=self._name))
+        kept = await self._store.read(partial(warm_rows.list_kept, pool=self.name))
         waiting = [one for one in kept if one.waits_in_pool]
         await self._settle([one for one in waiting if one.nonce not in busy])
         waiting = [one for one in waiting if one.nonce in busy or one.status is SessionStatus.ALIVE]
@@ -184,8 +184,8 @@ class Warming:
         condemned = await self._store.write(partial(warm_rows.retire, nonce=nonce, at=self._clock.now(), reason=reason))
         if condemned is not None:
             now = self._clock.now()
-            self._observer.pool_left(self._name, served=False, waited=now - (condemned.ready_at or now))
-            logger.info("a warm session was let go", pool=self._name, session=nonce, reason=reason)
+            self._observer.pool_left(self.name, served=False, waited=now - (condemned.ready_at or now))
+            logger.info("a warm session was let go", pool=self.name, session=nonce, reason=reason)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Warming:
         now = self._clock.now()
         due = [one for one in waiting if one.status is SessionStatus.ALIVE and _worth_a_look(one, spec, now)]
         if due:
-            self._looking = tasks.create_task(self._look_at(spec, due), name=f"look into the rooms of {self._name}")
+            self._looking = tasks.create_task(self._look_at(spec, due), name=f"look into the rooms of {self.name}")
 
     async def _look_at(self, spec: PoolSpec, due: Sequence[Session]) -> None:
         try:
@@ -204,7 +204,7 @@ class Warming:
             for session in due:
                 await self._seen(spec, session, looks[session.nonce])
         except OrchestratorError as error:
-            logger.error("what a look showed could not be written", pool=self._name, error=str(error))
+            logger.error("what a look showed could not be written", pool=self.name, error=str(error))
 
     async def _seen(self, spec: PoolSpec, session: Session, look: Look) -> None:
         if session.ready_at is None:
@@ -246,13 +246,13 @@ class Warming:
         self, spec: PoolSpec, waiting: Sequence[Session], tasks: asyncio.TaskGroup, *, now: datetime
     ) -> None:
         ready = sum(one.ready_at is not None for one in waiting)
-        last = await self._store.read(partial(warm_rows.last_intent, pool=self._name))
+        last = await self._store.read(partial(warm_rows.last_intent, pool=self.name))
         count = plan_refill(
             spec,
             may_start=not self._starts.held_off and is_open(spec, self._local(spec, now + WORTH_STARTING)),
             ready=ready,
             coming=len(waiting) - ready,
-            alive=await self._store.read(partial(warm_rows.count_alive, pool=self._name, now=now)),
+            alive=await self._store.read(partial(warm_rows.count_alive, pool=self.name, now=now)),
             since_start=(now - last).total_seconds() if last is not None else None,
             alone=self._starts.alone,
         )
@@ -264,7 +264,7 @@ class Warming:
         """Keep beside the pool why it is not filled."""
         trouble = self._starts.trouble
         if trouble is not None and trouble != pool.trouble:
-            unit = partial(pool_rows.record_trouble, name=self._name, worker_id=self._worker_id, trouble=trouble)
+            unit = partial(pool_rows.record_trouble, name=self.name, worker_id=self._worker_id, trouble=trouble)
             await self._store.write(unit)
 
     async def _given_back(self, pool: Pool, waiting: Sequence[Session]) -> bool:
@@ -272,7 +272,7 @@ class Warming:
         over = self._leaving.is_set() or pool.removed_at is not None
         if not over or self._starts.under_way or (waiting and not self._hands_over):
             return False
-        return await self._store.write(partial(pool_rows.release_pool, name=self._name, worker_id=self._worker_id))
+        return await self._store.write(partial(pool_rows.release_pool, name=self.name, worker_id=self._worker_id))
 
 
 def _worth_a_look(session: Session, spec: PoolSpec, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from orchestrator.store import runs
 from orchestrator.store.keyset import below, called
 from orchestrator.store.tables import batches, submissions
 from orchestrator.store.tables import runs as run_rows
+from orchestrator.store.workers import is_dead
 
 _NEWEST_FIRST: Final = (batches.c.created_at.desc(), batches.c.batch_id.desc())
 
@@ -156,12 +157,25 @@ def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
 
 
-def claim_batches(connection: Connection, worker_id: str, *, most: int, origin: Origin | None = None) -> list[Batch]:
+def claim_batches(
+    connection: Connection,
+    worker_id: str,
+    *,
+    most: int,
+    origin: Origin | None = None,
+    driven: Collection[str] | None = None,
+) -> list[Batch]:
     """Take open batches that nobody owns, the oldest first: each goes to one worker, however many ask at once.
 
+    Given those that one has `driven` so far, others of one's own come too: a commit took them whose answer was lost.
     `origin`: only those that were asked for in this way.
     """
-    free = batches.c.owner.is_(None) & (batches.c.status == BatchStatus.OPEN.value)
+    if is_dead(connection, worker_id):
+        return []
+    free: ColumnElement[bool] = batches.c.owner.is_(None)
+    if driven is not None:
+        free |= (batches.c.owner == worker_id) & batches.c.batch_id.not_in(driven)
+    free &= batches.c.status == BatchStatus.OPEN.value
     if origin is not None:
         free &= batches.c.origin == origin.value
     waiting = select(batches.c.batch_id).where(free).order_by(batches.c.created_at).limit(most)
@@ -173,7 +187,12 @@ def claim_batches(connection: Connection, worker_id: str, *, most: int, origin: 
 
 
 def claim_batch(connection: Connection, batch_id: str, worker_id: str) -> bool:
-    """Take one batch that nobody owns, or find that it is one's own; False where another worker drives it."""
+    """Take one batch that nobody owns, or find that it is one's own; False where another worker drives it.
+
+    A worker that was fenced gets none: `is_dead` says why.
+    """
+    if is_dead(connection, worker_id):
+        return False
     mine = or_(batches.c.owner.is_(None), batches.c.owner == worker_id)
     return connection.execute(update(batches).where(_one(batch_id), mine).values(owner=worker_id)).rowcount == 1
 

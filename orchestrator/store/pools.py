@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, exists, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Row, exists, false, insert, literal_column, or_, select, update
 
 from orchestrator.domain.audit import BY_FILE
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.pool import Pool
 from orchestrator.store.locks import lock_definitions, may_be_rerun
 from orchestrator.store.tables import IN_POOL, pools, sessions
+from orchestrator.store.workers import is_dead
 
 CONFIG: Final = "config"
 API: Final = "api"
@@ -150,15 +151,21 @@ def list_pools(connection: Connection) -> list[Pool]:
 # --- who keeps a pool ------------------------------------------------------------------------------------------------
 
 
-def ownerless(connection: Connection) -> list[str]:
-    """The pools that nobody keeps and that need somebody: those not removed, and those with sessions to let go."""
-    waits = exists().where(sessions.c.pool == pools.c.name, literal_column(IN_POOL))
-    query = select(pools.c.name).where(pools.c.owner.is_(None), or_(pools.c.removed_at.is_(None), waits))
+def ownerless(connection: Connection, *, worker_id: str | None = None) -> list[str]:
+    """The pools that nobody keeps and that need somebody: those not removed, and those with sessions to let go.
+
+    With a `worker_id` also its own: one may have been taken by a commit whose answer was lost.
+    """
+    waits = exists().where(sessions.c.pool == pools.c.name, sessions.c.settled.is_(false()), literal_column(IN_POOL))
+    free = pools.c.owner.is_(None) if worker_id is None else or_(pools.c.owner.is_(None), pools.c.owner == worker_id)
+    query = select(pools.c.name).where(free, or_(pools.c.removed_at.is_(None), waits))
     return list(connection.execute(query.order_by(pools.c.name)).scalars())
 
 
 def claim_pool(connection: Connection, name: str, *, worker_id: str) -> bool:
-    """Become the one worker that keeps a pool filled; False where another was faster."""
+    """Become the one worker that keeps a pool filled; False where another was faster, or this one was fenced."""
+    if is_dead(connection, worker_id):
+        return False
     free = or_(pools.c.owner.is_(None), pools.c.owner == worker_id)
     return connection.execute(update(pools).where(pools.c.name == name, free).values(owner=worker_id)).rowcount == 1
 

@@ -228,6 +228,7 @@ workers: Final = Table(
     Column("version", String(32), nullable=False),
     Column("started_at", UtcTime, nullable=False),
     Column("lease_until", UtcTime, nullable=False),  # by the database's clock
+    Column("serves", Boolean, nullable=False, server_default=false()),  # it goes on with what others leave
     Column("gone_at", UtcTime),  # it left in good order
     Column("fenced_at", UtcTime),  # its lease ran out, and another worker took what it held
     Column("fenced_by", String(64)),

@@ -88,11 +88,34 @@ def free(connection: Connection, worker_ids: Collection[str]) -> None:
     connection.execute(update(pools).where(pools.c.owner.in_(worker_ids)).values(owner=None))
 
 
+def is_dead(connection: Connection, worker_id: str) -> bool:
+    """Whether a worker was fenced or left, so that nothing may be given to it: nobody would ever free it again.
+
+    Until this transaction ends nobody can fence it, and whoever does so later frees what it was given here.
+    """
+    query = select(workers.c.fenced_at, workers.c.gone_at).where(workers.c.worker_id == worker_id)
+    row = connection.execute(query.with_for_update(read=True)).one_or_none()
+    return row is not None and (row.fenced_at is not None or row.gone_at is not None)
+
+
 def count_live(connection: Connection, *, now: datetime) -> int:
     """How many workers are alive."""
     at = now_of(connection, now=now)
     living = workers.c.gone_at.is_(None) & workers.c.fenced_at.is_(None) & (workers.c.lease_until >= at)
     return int(connection.execute(select(func.count()).where(living)).scalar_one())
+
+
+def record_serves(connection: Connection, worker_id: str, *, serves: bool) -> None:
+    """Note whether a worker goes on with what others leave: one that serves, until it begins to stop."""
+    connection.execute(update(workers).where(workers.c.worker_id == worker_id).values(serves=serves))
+
+
+def count_companions(connection: Connection, worker_id: str, *, now: datetime) -> int:
+    """How many other workers are alive and go on with what this one leaves."""
+    at = now_of(connection, now=now)
+    living = workers.c.gone_at.is_(None) & workers.c.fenced_at.is_(None) & (workers.c.lease_until >= at)
+    others = living & workers.c.serves & (workers.c.worker_id != worker_id)
+    return int(connection.execute(select(func.count()).where(others)).scalar_one())
 
 
 def list_workers(connection: Connection, *, limit: int = 100) -> list[WorkerRecord]:

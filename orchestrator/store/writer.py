@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.store.budget import forget_held
@@ -178,6 +178,9 @@ def _attempt(connection: Connection, cursor: DBAPICursor, unit: _Unit) -> _Settl
     except IntegrityError as error:
         _undo(connection, cursor)
         return unit, None, Conflict(f"the state holds a row that excludes this one: {cause_of(error)}")
+    except DataError as error:  # tried again it would be refused again, and every unit beside it
+        _undo(connection, cursor)
+        return unit, None, Conflict(f"the state does not take what was to be written: {cause_of(error)}")
     except SQLAlchemyError:
         raise  # the database itself is in trouble: no unit of this commit is true
     except Exception as error:  # noqa: BLE001  the unit's own failure belongs to its caller, the other units go on

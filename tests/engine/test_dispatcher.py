@@ -6,9 +6,12 @@ from functools import partial
 import pytest
 
 from orchestrator.clock import SystemClock
+from orchestrator.domain.batch import Origin
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.membership import Membership
+from orchestrator.store import batches
 from orchestrator.store.database import open_store
+from tests.store.rows import a_batch
 
 
 @pytest.fixture
@@ -66,3 +69,49 @@ async def test_closing_stops_the_driving_whoever_waits_for_it(dispatching):
     await dispatcher.close()
     assert ended == ["one"]
     assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+
+
+async def test_a_batch_that_was_taken_by_a_commit_whose_answer_was_lost_is_driven_all_the_same(
+    postgres_url,
+):
+    store, clock = open_store(postgres_url, driving="test"), SystemClock()
+    membership, driven = Membership(store=store, clock=clock), asyncio.Event()
+
+    async def drive(_batch_id):
+        driven.set()
+
+    try:
+        await membership.join()
+        await store.write(partial(batches.record_batch, batch=a_batch(origin=Origin.API), planned=[]))
+        await store.write(partial(batches.claim_batches, worker_id=membership.worker_id, most=1))
+        dispatcher = Dispatcher(store=store, clock=clock, membership=membership, drive=drive)
+        serving = asyncio.create_task(dispatcher.serve())
+        async with asyncio.timeout(5):
+            await driven.wait()
+        serving.cancel()
+    finally:
+        store.close()
+
+
+async def test_a_batch_whose_driving_meets_a_defect_again_and_again_is_left_alone(postgres_url):
+    store, clock = open_store(postgres_url, driving="test"), SystemClock()
+    membership, calls = Membership(store=store, clock=clock), []
+
+    async def drive(batch_id):
+        calls.append(batch_id)
+        raise RuntimeError("always")
+
+    try:
+        await membership.join()
+        await store.write(partial(batches.record_batch, batch=a_batch(origin=Origin.API), planned=[]))
+        dispatcher = Dispatcher(store=store, clock=clock, membership=membership, drive=drive)
+        serving = asyncio.create_task(dispatcher.serve())
+        while len(calls) < 2 or dispatcher.driven:
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            dispatcher.wake()
+            await asyncio.sleep(0.1)
+        assert calls == ["b1", "b1"]
+        serving.cancel()
+    finally:
+        store.close()

@@ -10,7 +10,7 @@ from orchestrator.domain.errors import Disowned
 from orchestrator.domain.worker import WorkerStatus
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
-from orchestrator.store import batches, workers
+from orchestrator.store import batches, pools, workers
 from orchestrator.store.database import open_store
 from tests.store.rows import NOW, a_batch, a_run
 from tests.support.hand_clock import HandClock
@@ -169,3 +169,52 @@ async def test_who_holds_the_lock_of_a_file_owns_what_dead_processes_owned(tmp_p
         assert await statuses(store) == {dead.worker_id: WorkerStatus.FENCED, living.worker_id: WorkerStatus.LATE}
     finally:
         store.close()
+
+
+async def test_nothing_is_given_to_a_fenced_worker_under_its_old_name(store, member):
+    """Nobody would ever free it again, and no reaper would end what is condemned of it."""
+    fenced, other = await member(), await member()
+    await own_a_batch(store, fenced.worker_id)
+    await store.write(partial(pools.create_pool, name="support", document={}, source="api", at=NOW))
+    await expire(store, fenced.worker_id)
+    await other.beat()
+    old = fenced.worker_id
+    assert not await store.write(partial(batches.claim_batch, batch_id="b1", worker_id=old))
+    assert not await store.write(partial(batches.claim_batches, worker_id=old, most=5))
+    assert not await store.write(partial(pools.claim_pool, name="support", worker_id=old))
+    assert (await store.read(partial(batches.get_batch, batch_id="b1"))).owner is None
+    await fenced.beat()
+    assert await store.write(partial(batches.claim_batch, batch_id="b1", worker_id=fenced.worker_id))
+
+
+async def test_who_left_takes_nothing_more(store, member):
+    gone = await member()
+    await store.write(partial(batches.record_batch, batch=a_batch(), planned=[]))
+    await gone.leave()
+    assert not await store.write(partial(batches.claim_batch, batch_id="b1", worker_id=gone.worker_id))
+
+
+async def test_only_those_that_serve_and_do_not_stop_go_on_with_what_others_leave(store, member):
+    first, second, command = await member(), await member(), await member()
+    await first.take_part(serves=True)
+    await second.take_part(serves=True)
+    await command.beat()
+    assert (command.workers, command.companions) == (3, 2)
+    await first.beat()
+    assert first.companions == 1
+    await second.take_part(serves=False)
+    await first.take_part(serves=False)
+    assert first.companions == 0
+    await second.take_part(serves=False)
+    assert second.companions == 0
+
+
+async def test_a_worker_that_begins_anew_serves_as_before(store, member):
+    fenced, other = await member(), await member()
+    await fenced.take_part(serves=True)
+    await expire(store, fenced.worker_id)
+    await other.beat()
+    assert other.companions == 0
+    await fenced.beat()
+    await other.beat()
+    assert other.companions == 1

@@ -1,13 +1,14 @@
 """Definitions of pools: who made them may change them; and one worker keeps each."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from orchestrator.domain.errors import Conflict, NotFound
-from orchestrator.store import pools, workers
-from tests.store.rows import NOW
+from orchestrator.store import pools, warm_sessions, workers
+from tests.store.rows import NOW, a_session
 
 LATER = NOW + timedelta(minutes=1)
 DOCUMENT = {"min_ready": 2}
@@ -108,3 +109,21 @@ async def test_only_the_owners_word_on_a_pools_trouble_counts(store):
     await store.write(partial(pools.record_trouble, name="support", worker_id="w2", trouble=""))
     pool = await store.read(partial(pools.get_pool, name="support"))
     assert pool.trouble == "its key is wrong"
+
+
+async def test_a_pool_that_was_taken_by_a_commit_whose_answer_was_lost_shows_to_its_owner(store):
+    await create(store)
+    await store.write(partial(pools.claim_pool, name="support", worker_id="w1"))
+    assert await store.read(partial(pools.ownerless, worker_id="w1")) == ["support"]
+    assert await store.read(partial(pools.ownerless, worker_id="w2")) == []
+
+
+async def test_a_removed_pool_needs_nobody_for_a_start_that_was_refused(store):
+    await create(store)
+    await store.write(partial(pools.claim_pool, name="support", worker_id="w1"))
+    session = replace(a_session("n1"), batch_id="", run_id="", pool="support")
+    await store.write(partial(warm_sessions.record_warm_intent, session=session, worker_id="w1", most=1))
+    await store.write(partial(warm_sessions.record_never_sent, nonce="n1", note="refused"))
+    await store.write(partial(pools.remove_pool, name="support", source=pools.CONFIG, at=NOW))
+    await store.write(partial(pools.release_pool, name="support", worker_id="w1"))
+    assert await store.read(pools.ownerless) == []

@@ -3,6 +3,7 @@
 That can only happen where a network lies between a worker and its state.
 """
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -68,3 +69,14 @@ async def test_two_sessions_of_one_name_stay_a_conflict(store):
     await twice(store, partial(answer, nonce="n1"))
     with pytest.raises(Conflict):
         await store.write(partial(answer, nonce="n2"))
+
+
+async def test_what_the_database_does_not_take_is_its_callers_trouble_and_the_rest_of_the_commit_stands(store):
+    units = [
+        store.write(partial(batches.record_refusal, batch_id="b1", reason="a\x00b")),
+        store.write(partial(batches.record_batch, batch=a_batch(batch_id="b2", name="n" * 129), planned=[])),
+        store.write(partial(batches.claim_batch, batch_id="b1", worker_id="w1")),
+    ]
+    refused, too_long, taken = await asyncio.gather(*units, return_exceptions=True)
+    assert (type(refused), type(too_long), taken) == (Conflict, Conflict, True)
+    assert "does not take" in str(refused)

@@ -82,6 +82,7 @@ def _create_workers() -> None:
         sa.Column("version", sa.String(32), nullable=False),
         sa.Column("started_at", TIME, nullable=False),
         sa.Column("lease_until", TIME, nullable=False),
+        sa.Column("serves", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("gone_at", TIME),
         sa.Column("fenced_at", TIME),
         sa.Column("fenced_by", sa.String(64)),
