@@ -74,6 +74,7 @@ class Submitter:
         self._busy: set[str] = set()
         self._asked: set[str] = set()  # sessions on their way to an answer: gathered, prepared or in a POST
         self._became_ready: dict[str, datetime] = {}
+        self._withheld_at: dict[str, datetime] = {}  # when the calls of all batches last left a session no place
         self._posts_left, self._posts_counted_at = POSTS_PER_SECOND, clock.monotonic()
         self._failures = 0
         self._refusals = 0
@@ -183,6 +184,9 @@ class Submitter:
         left = await self._roster.read(
             partial(shared_calls_left, limits=self._roster.shared, until_judged=self._until_judged)
         )
+        self._withheld_at |= {
+            candidate.nonce: self._clock.now() for candidate in (group[left:] if left is not None else ())
+        }
         return group[:left]
 
     async def _submit(self, whole: Sequence[Candidate]) -> None:
@@ -328,10 +332,14 @@ class Submitter:
             await self._settlement.reject(submission, group, error)
 
     async def _give_up_overdue(self) -> None:
-        """A ready bot that cannot be submitted idles and bills: after the ready timeout its session is given up."""
+        """A ready bot that cannot be submitted idles and bills: after the ready timeout its session is given up.
+
+        Not while other batches have all calls: a new bot would find the same, and cost a retry.
+        """
         patience = self._roster.plan.timeouts.ready
         for candidate in self._admitted():
-            if (self._clock.now() - candidate.ready_at).total_seconds() > patience:
+            since = max(candidate.ready_at, self._withheld_at.get(candidate.nonce, candidate.ready_at))
+            if (self._clock.now() - since).total_seconds() > patience:
                 reason = f"Cekura took no submission for {patience:.0f} s after the bot was ready"
                 run_id = self._roster.sessions[candidate.nonce].run_id
                 await self._roster.apply(run_id, SessionLost(at=self._clock.now(), reason=reason))

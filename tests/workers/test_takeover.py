@@ -115,3 +115,19 @@ async def enough_living(ours, count):
 
 async def ended(worker):
     return worker.poll() is not None
+
+
+async def test_workers_that_all_stop_at_once_do_not_leave_their_calls_to_each_other(play, fleet, assert_promises):
+    box = play(call_seconds=(60.0, 60.0))
+    ours = fleet(box)
+    both = [ours.start(), ours.start()]
+    await ours.until(lambda: enough_living(ours, 2))
+    batch_id = await ours.create(runs=2, concurrency=2, calls=2)
+    await ours.until(partial(ours.in_call, batch_id, 2))
+    for worker in both:
+        worker.terminate()
+    for worker in both:
+        await ours.until(lambda worker=worker: ended(worker))
+    view = await ours.view(batch_id)
+    assert all(session.torn_down for session in view.sessions), ours.logs()
+    assert_promises(box)
