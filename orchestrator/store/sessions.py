@@ -35,7 +35,7 @@ from orchestrator.store.keyset import below, called
 from orchestrator.store.locks import may_be_rerun
 from orchestrator.store.remnants import note_token_left
 from orchestrator.store.session_row import session_of, values_of
-from orchestrator.store.tables import UtcTime, batches, sessions
+from orchestrator.store.tables import UtcTime, batches, pools, sessions
 
 # The statements of a session's way are put together once: to do so each time costs three times what they do themselves.
 _OF: Final = sessions.c.nonce == bindparam("of_session")
@@ -335,10 +335,11 @@ def _of(batch_id: str | None, *, unsettled: bool) -> Iterator[ColumnElement[bool
 
 
 def sent_by_others(connection: Connection, *, worker_id: str) -> frozenset[str]:
-    """The sessions whose start call other workers may be making now."""
-    others = (batches.c.owner != worker_id) & batches.c.owner.is_not(None)
+    """The sessions whose start call other workers may be making now, for their batches and their pools."""
+    others = or_(batches.c.owner != worker_id, sessions.c.batch_id.is_(None) & (pools.c.owner != worker_id))
     under_way = (sessions.c.status == SessionStatus.SENT.value) & _UNCONDEMNED
-    query = select(sessions.c.nonce).join(batches, batches.c.batch_id == sessions.c.batch_id)
+    query = select(sessions.c.nonce).outerjoin(batches, batches.c.batch_id == sessions.c.batch_id)
+    query = query.outerjoin(pools, pools.c.name == sessions.c.pool)
     return frozenset(row.nonce for row in connection.execute(query.where(under_way, others)))
 
 

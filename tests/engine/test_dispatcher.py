@@ -12,6 +12,7 @@ from orchestrator.engine.membership import Membership
 from orchestrator.store import batches
 from orchestrator.store.database import open_store
 from tests.store.rows import a_batch
+from tests.support.bench import until
 
 
 @pytest.fixture
@@ -106,8 +107,7 @@ async def test_a_batch_whose_driving_meets_a_defect_again_and_again_is_left_alon
         await store.write(partial(batches.record_batch, batch=a_batch(origin=Origin.API), planned=[]))
         dispatcher = Dispatcher(store=store, clock=clock, membership=membership, drive=drive)
         serving = asyncio.create_task(dispatcher.serve())
-        while len(calls) < 2 or dispatcher.driven:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(calls) == 2 and not dispatcher.driven)
         for _ in range(3):
             dispatcher.wake()
             await asyncio.sleep(0.1)

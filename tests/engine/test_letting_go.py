@@ -19,15 +19,17 @@ async def test_an_answer_that_waits_for_the_state_is_left_with_it_when_the_batch
         return record(connection, nonce, **said)
 
     monkeypatch.setattr(session_rows, "record_answer", record_answer)
-    async with Sandbox(SandboxSettings(speed=SPEED)) as box:
-        async with bench.worker(box, ORCHESTRATOR_DATABASE_URL=postgres_url) as worker:
-            batch_id = await bench.start(worker, bench.plan(scenarios="[{scenario: 101}]"))
-            worker.dispatcher.begin(batch_id)
-            await until(lambda: worker.driver._ledger.unwritable)
-            unusable.clear()
-            await worker.dispatcher.let_go()
+    async with (
+        Sandbox(SandboxSettings(speed=SPEED)) as box,
+        bench.worker(box, ORCHESTRATOR_DATABASE_URL=postgres_url) as worker,
+    ):
+        batch_id = await bench.start(worker, bench.plan(scenarios="[{scenario: 101}]"))
+        worker.dispatcher.begin(batch_id)
+        await until(lambda: worker.driver._ledger.unwritable)
+        unusable.clear()
+        await worker.dispatcher.let_go()
+        [session] = await worker.store.read(partial(session_rows.list_sessions, batch_id=batch_id))
+        if session.session_id is None:
+            await worker.store.write(lambda connection: None)  # behind whatever was handed in
             [session] = await worker.store.read(partial(session_rows.list_sessions, batch_id=batch_id))
-            if session.session_id is None:
-                await worker.store.write(lambda connection: None)  # behind whatever was handed in
-                [session] = await worker.store.read(partial(session_rows.list_sessions, batch_id=batch_id))
-            assert session.session_id is not None
+        assert session.session_id is not None

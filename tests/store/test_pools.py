@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from orchestrator.domain.errors import Conflict, NotFound
-from orchestrator.store import pools, warm_sessions, workers
+from orchestrator.store import pools, sessions, warm_sessions, workers
 from tests.store.rows import NOW, a_session
 
 LATER = NOW + timedelta(minutes=1)
@@ -127,3 +127,13 @@ async def test_a_removed_pool_needs_nobody_for_a_start_that_was_refused(store):
     await store.write(partial(pools.remove_pool, name="support", source=pools.CONFIG, at=NOW))
     await store.write(partial(pools.release_pool, name="support", worker_id="w1"))
     assert await store.read(pools.ownerless) == []
+
+
+async def test_the_starts_of_other_workers_pools_are_under_way_too(store):
+    await create(store)
+    await store.write(partial(pools.claim_pool, name="support", worker_id="w1"))
+    session = replace(a_session("n1"), batch_id="", run_id="", pool="support")
+    await store.write(partial(warm_sessions.record_warm_intent, session=session, worker_id="w1", most=1))
+    await store.write(partial(warm_sessions.record_warm_sent, nonce="n1", worker_id="w1", at=NOW))
+    assert await store.read(partial(sessions.sent_by_others, worker_id="w2")) == {"n1"}
+    assert await store.read(partial(sessions.sent_by_others, worker_id="w1")) == frozenset()
