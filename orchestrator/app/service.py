@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -70,9 +71,11 @@ class Service:
         worker.dispatcher.draining = True
         worker.driver.hold_starts()
         await worker.membership.take_part(serves=False)
-        if self._keeper is not None:
-            await self._keeper.drain(hand_over=self.accompanied)
         until = worker.clock.monotonic() + seconds
+        if self._keeper is not None:
+            patience = ANSWER_SECONDS if self.accompanied else max(ANSWER_SECONDS, seconds)
+            with suppress(TimeoutError):  # what is not given back by then is free when this worker has left
+                await asyncio.wait_for(self._keeper.drain(hand_over=self.accompanied), patience)
         while worker.driver.busy and not self.accompanied and worker.clock.monotonic() < until:
             await worker.clock.sleep(LOOK_EVERY)
         await worker.driver.stand_still(seconds=ANSWER_SECONDS)
