@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orchestrator import __version__
-from orchestrator.api import routes_batches, routes_plans, routes_runs, routes_service
+from orchestrator.api import routes_batches, routes_plans, routes_pools, routes_runs, routes_schedules, routes_service
 from orchestrator.api.body import BoundedBody
 from orchestrator.api.context import ApiContext
 from orchestrator.api.edge import Edge
@@ -30,6 +30,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     routes_batches.router,
     routes_runs.router,
     routes_plans.router,
+    routes_schedules.router,
+    routes_pools.router,
     routes_service.router,
 )
 PREFLIGHT_SECONDS: Final = 600
@@ -53,6 +55,7 @@ def build_api(context: ApiContext) -> FastAPI:
         settings=context.settings,
         variables=context.variables,
         wake=context.wake,
+        speed=context.speed,
     )
     return api
 
@@ -100,8 +103,8 @@ def _layers(context: ApiContext) -> list[Middleware]:
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(limits.origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
         expose_headers=["Location", "Retry-After"],
         max_age=PREFLIGHT_SECONDS,
     )

@@ -48,8 +48,9 @@ class ApiContext:
     `variables` are those that plans may read. Without a `gatekeeper` everybody is let in as an administrator: only for
     loopback, where whoever comes is on this machine; with `open_until_token` that lasts until there is a token. `ready`
     asks each part by name: FINE, or what is wrong. `metrics` returns the exposition and its media type. `wake`: a batch
-    was created, the dispatcher may look now. `webhook_counted` hears what became of each webhook of Cekura's, and
-    `answered` of each answer (see `Edge`). `result_url`: where a person looks at a Cekura result, as far as known.
+    was created, the dispatcher may look now. `speed` is the worker's: what is fired by hand runs at it.
+    `webhook_counted` hears what became of each webhook of Cekura's, and `answered` of each answer (see `Edge`).
+    `result_url`: where a person looks at a Cekura result, as far as known.
     """
 
     store: Store
@@ -61,6 +62,7 @@ class ApiContext:
     ready: Ready = nothing_to_ask
     metrics: Metrics | None = None
     wake: Callable[[], None] = lambda: None
+    speed: float = 1.0
     webhook_counted: Counted | None = None
     answered: Callable[[str, str, int, float], None] | None = None
     result_url: Callable[[int], str | None] = lambda _result_id: None

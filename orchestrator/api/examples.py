@@ -199,7 +199,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "status": 404,
         "detail": f"no batch {BATCH_ID} in this state",
         "instance": OWN,
-        "next_step": "GET /v1/batches lists the batches that there are; /openapi.json lists every path.",
+        "next_step": "GET /v1/batches, /v1/schedules or /v1/pools lists what there is; /openapi.json lists every path.",
     },
     "BatchDocument": BATCH,
     "NewBatchDocument": {**BATCH, "owner": None, "warnings": []},

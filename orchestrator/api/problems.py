@@ -58,10 +58,14 @@ WRONG_METHOD: Final = Kind("method-not-allowed", 405, "This path does not take t
 TOO_SLOW: Final = Kind("too-slow", 408, "The request's body took too long")
 CONFLICT: Final = Kind("conflict", 409, "It goes against what is there already")
 BUDGET: Final = Kind("budget-exhausted", 409, "A limit of money or count was reached")
+EXISTS: Final = Kind("exists-already", 412, "There is one of this name already")
 TOO_LARGE: Final = Kind("too-large", 413, "The request's body is too large")
 WRONG_MEDIA: Final = Kind("unsupported-media-type", 415, "The request's body is not JSON")
 INVALID_REQUEST: Final = Kind("invalid-request", 422, "The request has something it should not, or lacks something")
 INVALID_PLAN: Final = Kind("invalid-plan", 422, "The plan has problems; nothing was started")
+INVALID_DEFINITION: Final = Kind(
+    "invalid-definition", 422, "The schedule or pool has problems; nothing was changed"
+)
 INVALID_SETTINGS: Final = Kind("invalid-settings", 422, "The service's settings do not allow it; nothing was started")
 TOO_MANY: Final = Kind("too-many-requests", 429, "More requests than are allowed")
 DEFECT: Final = Kind("defect", 500, "A defect of the orchestrator")
@@ -87,7 +91,7 @@ BY_STATUS: Final[Mapping[int, Kind]] = {400: MALFORMED, 404: NOT_FOUND, 405: WRO
 CHALLENGE: Final = 'Bearer realm="orchestrator"'
 NEXT_STEPS: Final[Mapping[Kind, str]] = {
     MALFORMED: "Send one JSON document in UTF-8, with no key given twice and no NaN.",
-    NOT_FOUND: "GET /v1/batches lists the batches that there are; /openapi.json lists every path.",
+    NOT_FOUND: "GET /v1/batches, /v1/schedules or /v1/pools lists what there is; /openapi.json lists every path.",
     WRONG_METHOD: "The Allow header names the methods that it takes.",
     DEFECT: "Nothing is known to be lost: what was begun is in the state. The service's log says where it happened.",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Header, Path, Query
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BeforeValidator
 from starlette.requests import Request
@@ -20,6 +20,9 @@ from orchestrator.domain.access import Caller, Scope
 PREFIX: Final = "/v1"
 MOST_PER_PAGE: Final = 500
 PER_PAGE: Final = 50
+CREATED: Final = 201
+KEY: Final = r"^[!-~]+$"
+LONGEST_KEY: Final = 120
 MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"
 
@@ -60,6 +63,16 @@ Cursor = Annotated[
     str | None, Query(max_length=1000, description="`next_cursor` of the page before; without it, the list begins.")
 ]
 Limit = Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="How many to a page.")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=KEY,
+        max_length=LONGEST_KEY,
+        description="Of your own making: asked again with it, the same order is carried out once.",
+        examples=["release-2026-11-25"],
+    ),
+]
 BatchId = Annotated[
     str, Path(pattern=NAME, max_length=64, description="A batch's id, or `latest`.", examples=["latest"])
 ]
@@ -90,6 +103,7 @@ MEANINGS: Final = {
     404: "There is no such thing.",
     408: "The body took too long.",
     409: "It goes against what is there already.",
+    412: "There is one of this name already.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "Something is not as it should be; `problems` names everything.",

@@ -21,6 +21,7 @@ from orchestrator.api.resources import (
     Context,
     Cursor,
     Following,
+    Key,
     Limit,
     Moment,
     Reader,
@@ -40,24 +41,12 @@ from orchestrator.domain.batch import Batch, BatchStatus, Origin, Totals
 from orchestrator.domain.errors import BudgetExhausted
 from orchestrator.store.database import Store
 
-KEY: Final = r"^[!-~]+$"
-LONGEST_KEY: Final = 120
 LARGEST_REVISION: Final = 2**31 - 1
 BUSY_SECONDS: Final = 10.0
 NO_REASON: Final = "asked for over HTTP"
 
 router = APIRouter(prefix=f"{PREFIX}/batches", tags=["batches"], route_class=Route)
 
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=KEY,
-        max_length=LONGEST_KEY,
-        description="Of your own making: asked again with it, the same plan answers with the same batch.",
-        examples=["release-2026-11-25"],
-    ),
-]
 Name = Annotated[str | None, Query(pattern=NAME, max_length=128)]
 
 

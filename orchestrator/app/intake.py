@@ -1,4 +1,4 @@
-"""Takes in what others ask of the service: reads their plans, begins a batch once, commits a wish to cancel.
+"""Takes in what others ask of the service: reads what they define, begins a batch once, commits a wish to cancel.
 
 A plan that came over HTTP may be a stranger's. It is read on a thread, for reading a large one takes seconds in which
 batches are to be driven. Its templates never see a variable of the service's own: whoever may begin a batch chooses
@@ -16,10 +16,21 @@ from typing import Any, Final, TypeVar
 
 from orchestrator.app.preflight import check_keys, check_time_scale
 from orchestrator.app.preview import plan_preview
+from orchestrator.app.schedules import fire_now
 from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, Origin
 from orchestrator.domain.errors import Conflict
-from orchestrator.plans import LoadedPlan, new_batch, plan_from_data, plan_from_text
+from orchestrator.domain.pool import PoolSpec
+from orchestrator.domain.schedule import Fire, Overlap, Schedule
+from orchestrator.plans import (
+    LoadedPlan,
+    new_batch,
+    plan_from_data,
+    plan_from_document,
+    plan_from_text,
+    pool_from_mapping,
+    schedule_from_mapping,
+)
 from orchestrator.settings import Settings, variable_names
 from orchestrator.store import intake as units
 from orchestrator.store.database import Store
@@ -50,7 +61,10 @@ class TakenIn:
 
 
 class Intake:
-    """Begins and cancels batches for the callers of a service; `wake` is called when a batch waits for a worker."""
+    """Begins and cancels batches for the callers of a service; `wake` is called when a batch waits for a worker.
+
+    `speed` is that of the worker beside it: a schedule that somebody fires runs as when it fires by itself.
+    """
 
     def __init__(
         self,
@@ -60,12 +74,14 @@ class Intake:
         settings: Settings,
         variables: Mapping[str, str],
         wake: Callable[[], None] = lambda: None,
+        speed: float = 1.0,
     ) -> None:
         self._store = store
         self._clock = clock
         self._settings = settings
         self._variables = variables_for_plans(variables)
         self._wake = wake
+        self._speed = speed
         self._reading = asyncio.Semaphore(PLANS_AT_ONCE)
 
     async def read(self, plan: PlanText) -> LoadedPlan:
@@ -93,6 +109,41 @@ class Intake:
             error.next_step = "Send a new key with a new plan; the same key and plan answer with the same batch."
             raise error
         return TakenIn(batch=batch, created=created, warnings=(*loaded.warnings, *notes))
+
+    async def read_schedule(self, data: Mapping[str, Any]) -> Schedule:
+        """Read and check a schedule with its plan; InvalidPlan carries every problem, InvalidSettings a missing key."""
+
+        def read() -> Schedule:
+            limit = self._settings.data_message_limit
+            schedule = schedule_from_mapping(data, environ=self._variables, data_message_limit=limit)
+            check_keys(plan_from_document(schedule.plan_document), self._settings)
+            return schedule
+
+        return await self._on_a_thread(read)
+
+    async def read_pool(self, data: Mapping[str, Any]) -> PoolSpec:
+        """Read and check a pool; InvalidPlan carries every problem."""
+        return await self._on_a_thread(partial(pool_from_mapping, data))
+
+    async def fire(self, schedule: str, *, actor: str, overlap: Overlap | None, key: str | None) -> tuple[Fire, bool]:
+        """Fire a schedule once, or find the fire that was asked for with this key, and False.
+
+        Conflict where its plan cannot be carried out, or it may not fire beside an open batch of its own.
+        """
+        fire, new = await fire_now(
+            self._store,
+            schedule,
+            clock=self._clock,
+            environ=self._variables,
+            settings=self._settings,
+            actor=actor,
+            overlap=overlap,
+            client_key=None if key is None else f"{KEY_SPACE}{key}",
+            speed=self._speed,
+        )
+        if new and fire.batch_id is not None:
+            self._wake()
+        return fire, new
 
     async def cancel(self, batch_id: str, *, actor: str, reason: str, drains: bool) -> Batch:
         """Commit the wish to cancel; whoever drives the batch sees it within a second. Conflict when it is closed."""

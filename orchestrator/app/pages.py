@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
+from orchestrator.app.schedules import fires_of
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.batch import Batch, BatchStatus, Origin, Totals
 from orchestrator.domain.page import (
@@ -19,6 +20,7 @@ from orchestrator.domain.page import (
     read_number,
 )
 from orchestrator.domain.run import Run
+from orchestrator.domain.schedule import Fire
 from orchestrator.domain.session import Session
 from orchestrator.store import audit as audit_rows
 from orchestrator.store import batches as batch_rows
@@ -31,6 +33,7 @@ T = TypeVar("T")
 BATCHES: Final = "batches"
 RUNS: Final = "runs"
 SESSIONS: Final = "sessions"
+FIRES: Final = "fires"
 AUDIT: Final = "audit"
 
 
@@ -93,6 +96,13 @@ async def session_page(
         )
     )
     return cut_page(found, limit=limit, cursor_of=lambda one: moment_cursor(SESSIONS, one.intended_at, one.nonce))
+
+
+async def fire_page(store: Store, schedule: str, *, limit: int, cursor: str | None = None) -> Page[Fire]:
+    """The latest fires of a schedule first; NotFound where there is none of that name."""
+    after = read_moment(FIRES, cursor)
+    found = await fires_of(store, schedule, limit=limit + 1, before=None if after is None else after[0])
+    return cut_page(found, limit=limit, cursor_of=lambda one: moment_cursor(FIRES, one.due_at, str(one.fire_id)))
 
 
 async def audit_page(

@@ -1,24 +1,27 @@
 """The use cases on pools: list, show, pause, resume; make, replace and remove them; follow a service file.
 
-`actor` is who lets a pool rest; `note` is run in the unit of a change, so that what was written about it is committed
-with it or not at all. Sessions are started and ended by the worker that keeps a pool, within seconds.
+Whoever changes something is named by `actor`, and the audit says so in the unit of the change: both are committed, or
+neither. Sessions are started and ended by the worker that keeps a pool, within seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from orchestrator.app.statement import moment, teardown_statement
 from orchestrator.clock import Clock
-from orchestrator.domain.errors import OrchestratorError
-from orchestrator.domain.pool import CLOSED, Pool, PoolCost, PoolSpec, cost_of, is_open
+from orchestrator.domain.audit import BY_FILE
+from orchestrator.domain.errors import InvalidPlan, OrchestratorError, Problem
+from orchestrator.domain.pool import CLOSED, OpenHours, Pool, PoolCost, PoolSpec, cost_of, is_open
 from orchestrator.domain.session import Session
 from orchestrator.plans.pools import pool_document, pool_from_document
+from orchestrator.plans.timetable import WEEKDAYS, time_of_day
+from orchestrator.store import audit as audit_rows
 from orchestrator.store import pools as pool_rows
 from orchestrator.store import warm_sessions as warm_rows
 from orchestrator.store.database import Store
@@ -26,8 +29,6 @@ from orchestrator.store.pools import API, Changes
 
 LOOKED_BACK: Final = timedelta(hours=24)  # what the cost meter and the list of unused sessions cover
 MOST_SESSIONS: Final = 10_000
-Note = Callable[[Any], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,44 +90,116 @@ async def show_pool(store: Store, name: str, *, clock: Clock) -> PoolView:
     return _view(pool, kept, now=now, recent=recent, cost=cost_of(recent, since=since, now=now))
 
 
-async def sync_pools(store: Store, specs: Sequence[PoolSpec], *, clock: Clock, note: Note | None = None) -> Changes:
+async def sync_pools(
+    store: Store, specs: Sequence[PoolSpec], *, clock: Clock, sessions_limit: int | None = None
+) -> Changes:
     """Make the pools of the service file those it says; those made by API are left alone.
 
-    Conflict where a name is taken by one of these; nothing is changed then.
+    Conflict where a name is taken by one of these, InvalidPlan where one is larger than the provider allows; nothing
+    is changed then.
     """
+
+    def unit(connection: Any) -> Changes:
+        changes = pool_rows.sync_configured(connection, wanted, at=now)
+        for action, names in (("create", changes.added), ("change", changes.changed), ("remove", changes.removed)):
+            for name in names:
+                _tell(connection, action, name, at=now, actor=BY_FILE)
+        return changes
+
+    now = clock.now()
+    for spec in specs:
+        check_size(spec, sessions_limit, path=f"pools.{spec.name}.max_alive")
     wanted = {spec.name: pool_document(spec) for spec in specs}
-    return await store.write(_noted(partial(pool_rows.sync_configured, wanted=wanted, at=clock.now()), note))
+    return await store.write(unit)
 
 
-async def create_pool(store: Store, spec: PoolSpec, *, clock: Clock, note: Note | None = None) -> PoolView:
-    """Make a pool; Conflict where its name is taken."""
-    unit = partial(pool_rows.create_pool, name=spec.name, document=pool_document(spec), source=API, at=clock.now())
-    await store.write(_noted(unit, note))
+async def create_pool(
+    store: Store, spec: PoolSpec, *, clock: Clock, actor: str, sessions_limit: int | None = None
+) -> PoolView:
+    """Make a pool; Conflict where its name is taken, InvalidPlan where it is larger than the provider allows."""
+
+    def unit(connection: Any) -> None:
+        pool_rows.create_pool(connection, spec.name, document=pool_document(spec), source=API, at=now)
+        _tell(connection, "create", spec.name, at=now, actor=actor)
+
+    now = clock.now()
+    check_size(spec, sessions_limit)
+    await store.write(unit)
     return await show_pool(store, spec.name, clock=clock)
 
 
-async def replace_pool(store: Store, spec: PoolSpec, *, clock: Clock, note: Note | None = None) -> PoolView:
-    """Change a pool made by API; its waiting sessions are replaced. NotFound, or Conflict where the file made it."""
-    unit = partial(pool_rows.replace_pool, name=spec.name, document=pool_document(spec), source=API, at=clock.now())
-    await store.write(_noted(unit, note))
-    return await show_pool(store, spec.name, clock=clock)
+async def put_pool(
+    store: Store, spec: PoolSpec, *, clock: Clock, actor: str, sessions_limit: int | None = None
+) -> tuple[PoolView, bool]:
+    """Make a pool, and True, or make the one that the API made the same; its waiting sessions are replaced then.
+
+    Conflict where the service file made it; InvalidPlan where it is larger than the provider allows.
+    """
+
+    def unit(connection: Any) -> None:
+        put = pool_rows.put_pool(connection, spec.name, document=pool_document(spec), source=API, at=now)
+        if put.updated_at == now:
+            _tell(connection, "create" if put.created_at == now else "change", spec.name, at=now, actor=actor)
+
+    now = clock.now()
+    check_size(spec, sessions_limit)
+    await store.write(unit)
+    view = await show_pool(store, spec.name, clock=clock)
+    return view, view.pool.created_at == now
 
 
-async def remove_pool(store: Store, name: str, *, clock: Clock, note: Note | None = None) -> None:
+async def remove_pool(store: Store, name: str, *, clock: Clock, actor: str) -> None:
     """Remove a pool made by API: its waiting sessions are let go, runs keep theirs."""
-    await store.write(_noted(partial(pool_rows.remove_pool, name=name, source=API, at=clock.now()), note))
+
+    def unit(connection: Any) -> None:
+        pool_rows.remove_pool(connection, name, source=API, at=now)
+        _tell(connection, "remove", name, at=now, actor=actor)
+
+    now = clock.now()
+    await store.write(unit)
 
 
-async def pause_pool(store: Store, name: str, *, clock: Clock, actor: str, note: Note | None = None) -> PoolView:
+async def pause_pool(store: Store, name: str, *, clock: Clock, actor: str) -> PoolView:
     """Let a pool rest: its waiting sessions are let go, runs start their own."""
-    await store.write(_noted(partial(pool_rows.pause_pool, name=name, by=actor, at=clock.now()), note))
+
+    def unit(connection: Any) -> None:
+        if pool_rows.pause_pool(connection, name, by=actor, at=now).paused_at == now:
+            _tell(connection, "pause", name, at=now, actor=actor)
+
+    now = clock.now()
+    await store.write(unit)
     return await show_pool(store, name, clock=clock)
 
 
-async def resume_pool(store: Store, name: str, *, clock: Clock, note: Note | None = None) -> PoolView:
+async def resume_pool(store: Store, name: str, *, clock: Clock, actor: str) -> PoolView:
     """Let a pool be filled again."""
-    await store.write(_noted(partial(pool_rows.resume_pool, name=name), note))
+
+    def unit(connection: Any) -> None:
+        if pool_rows.resume_pool(connection, name):
+            _tell(connection, "resume", name, at=now, actor=actor)
+
+    now = clock.now()
+    await store.write(unit)
     return await show_pool(store, name, clock=clock)
+
+
+def check_size(spec: PoolSpec, sessions_limit: int | None, *, path: str = "max_alive") -> None:
+    """InvalidPlan where a pool asks for more sessions alive than all batches and pools may have together."""
+    if sessions_limit is None or spec.max_alive <= sessions_limit:
+        return
+    message = (
+        f"is {spec.max_alive}: a pool larger than the provider allows, which is {sessions_limit} sessions alive for all"
+        " batches and pools together (ORCHESTRATOR_SESSIONS_LIMIT)"
+    )
+    remedy = f"write max_alive: {sessions_limit} or less, and leave some to batches"
+    error = InvalidPlan((Problem(path=path, message=message, remedy=remedy),))
+    error.next_step = "Make the pool smaller, or raise the limit if the provider allows more; nothing was changed."
+    raise error
+
+
+def _tell(connection: Any, action: str, name: str, *, at: datetime, actor: str) -> None:
+    """A line of the audit, in the unit that did it."""
+    audit_rows.append_once(connection, at=at, actor=actor, action=f"pool.{action}", target=name)
 
 
 def pool_answer(view: PoolView) -> dict[str, Any]:
@@ -134,12 +207,17 @@ def pool_answer(view: PoolView) -> dict[str, Any]:
     pool, spec = view.pool, view.spec
     return {
         "name": pool.name,
-        "source": pool.source,
+        "made_by": pool.source,
         "agent": {"kind": spec.agent.kind.value, "address": spec.agent.address} if spec else None,
         "min_ready": spec.min_ready if spec else None,
         "max_alive": spec.max_alive if spec else None,
         "max_age": spec.max_age if spec else None,
+        "check_every": spec.check_every if spec else None,
+        "starts_per_minute": spec.starts_per_minute if spec else None,
+        "ready": spec.ready if spec else None,
+        "run": spec.run if spec else None,
         "timezone": spec.timezone if spec else None,
+        "hours": [_hours(one) for one in spec.hours] if spec else None,
         "resting": view.resting or None,
         "trouble": view.trouble or None,
         "owner": pool.owner,
@@ -154,6 +232,14 @@ def pool_answer(view: PoolView) -> dict[str, Any]:
             "ending": len(view.ending),
         },
         **(_history(view, view.cost) if view.cost is not None else {}),
+    }
+
+
+def _hours(one: OpenHours) -> dict[str, Any]:
+    return {
+        "days": [WEEKDAYS[day] for day in one.days],
+        "open": time_of_day(one.opens),
+        "close": time_of_day(one.closes),
     }
 
 
@@ -210,15 +296,3 @@ def _view(
         recent=tuple(recent),
         cost=cost,
     )
-
-
-def _noted(unit: Callable[[Any], T], note: Note | None) -> Callable[[Any], T]:
-    """The unit, and what is noted of it once it has passed: both or neither are committed."""
-
-    def both(connection: Any) -> T:
-        value = unit(connection)
-        if note is not None:
-            note(connection)
-        return value
-
-    return both

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.app.schedules import ScheduleView, Upcoming
 from orchestrator.domain.errors import StateUnusable
@@ -11,9 +11,14 @@ from orchestrator.domain.schedule import Blackout, Fire, Schedule
 from orchestrator.plans import plan_from_document
 from orchestrator.plans.timetable import WEEKDAYS, time_of_day
 
+RULE: Final = ("cron", "every", "timezone", "jitter", "overlap", "missed", "window", "blackouts", "plan")
+
 
 def schedule_answer(view: ScheduleView) -> dict[str, Any]:
-    """A schedule with its next occurrences and latest fires; times are ISO, in UTC where not said to be local."""
+    """A schedule with its next occurrences and latest fires; times are ISO, in UTC where not said to be local.
+
+    Its rule is null throughout where it cannot be read; `trouble` says why.
+    """
     record, schedule = view.record, view.schedule
     return {
         "name": record.name,
@@ -23,7 +28,7 @@ def schedule_answer(view: ScheduleView) -> dict[str, Any]:
         "created_at": _iso(record.created_at),
         "updated_at": _iso(record.updated_at),
         "trouble": view.trouble or None,
-        **(rule_answer(schedule) if schedule is not None else {}),
+        **(rule_answer(schedule) if schedule is not None else dict.fromkeys(RULE)),
         "next": [upcoming_answer(one, schedule) for one in view.upcoming if schedule is not None],
         "fires": [fire_answer(fire) for fire in view.fires],
     }

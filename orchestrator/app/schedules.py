@@ -1,11 +1,12 @@
 """The use cases on schedules: list, show, pause, resume, fire now; make, replace and remove them; follow a file.
 
 Whoever changes something is named by `actor`, and the audit says so in the unit of the change: both are committed, or
-neither.
+neither. Rules and plans are read on a thread: many of them, or a rule that is seldom due, take their time.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,9 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, Final
 
+from orchestrator.app.preflight import check_keys
 from orchestrator.clock import Clock
+from orchestrator.domain.audit import BY_FILE
 from orchestrator.domain.errors import Conflict, OrchestratorError
 from orchestrator.domain.schedule import (
     Decided,
@@ -28,11 +31,12 @@ from orchestrator.domain.schedule import (
 )
 from orchestrator.engine.firing import FirePlan, carry_out, plan_to_fire
 from orchestrator.plans import next_fires, occurrence, schedule_document, schedule_from_document
+from orchestrator.settings import Settings
 from orchestrator.store import audit as audit_rows
 from orchestrator.store import fires as fire_rows
 from orchestrator.store import schedules as schedule_rows
 from orchestrator.store.database import Store
-from orchestrator.store.schedules import BY_FILE, Synced
+from orchestrator.store.schedules import Synced
 
 NEXT_SHOWN: Final = 10
 FIRES_SHOWN: Final = 10
@@ -72,15 +76,20 @@ async def list_schedules(store: Store, *, clock: Clock) -> list[ScheduleView]:
     """All schedules by name, each with its next fire and its last."""
     records = await store.read(schedule_rows.list_schedules)
     last = await store.read(partial(fire_rows.last_fires, schedules=[record.name for record in records]))
-    return [
-        _view(record, now=clock.now(), fires=[last[record.name]] if record.name in last else []) for record in records
-    ]
+    latest = [[last[record.name]] if record.name in last else [] for record in records]
+    now = clock.now()
+
+    def views() -> list[ScheduleView]:
+        return [_view(record, now=now, fires=fires) for record, fires in zip(records, latest, strict=True)]
+
+    return await asyncio.to_thread(views)
 
 
 async def show_schedule(store: Store, name: str, *, clock: Clock, fires: int = FIRES_SHOWN) -> ScheduleView:
     """One schedule with its next ten occurrences and its latest fires; NotFound names it."""
     record = await store.read(partial(schedule_rows.get_schedule, name=name))
-    return _view(record, now=clock.now(), fires=await fires_of(store, name, limit=fires), count=NEXT_SHOWN)
+    latest = await fires_of(store, name, limit=fires)
+    return await asyncio.to_thread(_view, record, now=clock.now(), fires=latest, count=NEXT_SHOWN)
 
 
 async def fires_of(store: Store, name: str, *, limit: int, before: datetime | None = None) -> list[Fire]:
@@ -111,7 +120,7 @@ async def create_schedule(store: Store, schedule: Schedule, *, clock: Clock, act
     """Make a schedule; Conflict where its name is taken."""
 
     def unit(connection: Any) -> None:
-        schedule_rows.check_absent(connection, schedule.name)
+        schedule_rows.check_absent(connection, schedule.name, at=record.created_at)
         schedule_rows.record_schedule(connection, record)
         _tell(connection, "create", schedule.name, at=record.updated_at, actor=actor)
 
@@ -120,19 +129,22 @@ async def create_schedule(store: Store, schedule: Schedule, *, clock: Clock, act
     return await show_schedule(store, schedule.name, clock=clock)
 
 
-async def replace_schedule(store: Store, schedule: Schedule, *, clock: Clock, actor: str) -> ScheduleView:
-    """Change a schedule made by API, or make it; Conflict where the service file made it.
+async def put_schedule(store: Store, schedule: Schedule, *, clock: Clock, actor: str) -> tuple[ScheduleView, bool]:
+    """Make a schedule, and True, or make the one that the API made the same; Conflict where the service file made it.
 
     Where it is due otherwise than before, it counts from now. A pause stays until somebody resumes it.
     """
 
     def unit(connection: Any) -> None:
         if schedule_rows.record_schedule(connection, record):
-            _tell(connection, "change", schedule.name, at=record.updated_at, actor=actor)
+            made = schedule_rows.get_schedule(connection, schedule.name).created_at == now
+            _tell(connection, "create" if made else "change", schedule.name, at=now, actor=actor)
 
-    record = _record(schedule, made_by=MadeBy.API, now=clock.now(), actor=actor)
+    now = clock.now()
+    record = _record(schedule, made_by=MadeBy.API, now=now, actor=actor)
     await store.write(unit)
-    return await show_schedule(store, schedule.name, clock=clock)
+    view = await show_schedule(store, schedule.name, clock=clock)
+    return view, view.record.created_at == now
 
 
 async def remove_schedule(store: Store, name: str, *, clock: Clock, actor: str) -> None:
@@ -180,13 +192,15 @@ async def fire_now(
     overlap: Overlap | None = None,
     client_key: str | None = None,
     speed: float = 1.0,
-) -> Fire:
+    settings: Settings | None = None,
+) -> tuple[Fire, bool]:
     """Fire a schedule once by hand, also while it is paused or in a blackout; it is recorded as manual.
 
     Its overlap rule holds, unless `overlap` says otherwise for this once: `allow` begins at once, `queue` waits,
     `cancel` ends the earlier batch. Where the rule is `skip` and a batch is open: Conflict, for whoever asks wants to
-    know; so where its plan cannot be carried out. `environ` holds what its templates may read; None: the worker that
-    takes the batch will have it. Whoever asks twice with one `client_key` gets one fire.
+    know; so where its plan cannot be carried out. `environ` holds what its templates may read, `settings` the
+    keys; None: the worker that takes the batch will have them. Whoever asks twice with one `client_key` gets one fire:
+    False beside it says that it was there already.
     """
     schedule = schedule_from_document((await store.read(partial(schedule_rows.get_schedule, name=name))).document)
     plan = plan_to_fire(schedule, environ)
@@ -194,17 +208,21 @@ async def fire_now(
         error = Conflict(f"schedule {name} cannot fire: {plan.refusal}")
         error.next_step = "Give the worker what its plan asks for, or change the plan; nothing was started."
         raise error
+    if settings is not None and plan.loaded is not None:
+        check_keys(plan.loaded.plan, settings)
+    now = clock.now()
     unit = partial(
         _fired_by_hand,
         schedule=schedule,
         overlap=overlap or schedule.overlap,
         plan=plan,
-        now=clock.now(),
+        now=now,
         actor=actor,
         client_key=client_key,
         speed=speed,
     )
-    return await store.write(unit)
+    fire = await store.write(unit)
+    return fire, fire.due_at == now
 
 
 def _fired_by_hand(
@@ -251,7 +269,7 @@ def _tell(
     connection: Any, action: str, name: str, *, at: datetime, actor: str, detail: Mapping[str, str | None] | None = None
 ) -> None:
     """A line of the audit, in the unit that did it."""
-    audit_rows.append(
+    audit_rows.append_once(
         connection, at=at, actor=actor, action=f"schedule.{action}", target=name, detail=dict(detail or {})
     )
 

@@ -104,11 +104,12 @@ async def build_service(
 ) -> Service:
     """A service on an open worker. `file` says which schedules and pools there are; without one they stay as they are.
 
-    Conflict where a name of the file is taken by one that was made by HTTP.
+    Conflict where a name of the file is taken by one that was made by HTTP; InvalidPlan where a pool is too large.
     """
     if file is not None:
         await sync_schedules(worker.store, file.schedules, clock=worker.clock)
-        await sync_pools(worker.store, file.pools, clock=worker.clock)
+        limit = settings.sessions_limit
+        await sync_pools(worker.store, file.pools, clock=worker.clock, sessions_limit=limit)
     shared = SharedLimits(sessions=settings.sessions_limit, calls=settings.calls_limit)
     keeper = PoolKeeper(
         store=worker.store,

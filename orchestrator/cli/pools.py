@@ -14,11 +14,11 @@ from orchestrator.app.statement import teardown_statement
 from orchestrator.cli.console import duration, local_moment, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import counted, new_table, teardown_lines
+from orchestrator.cli.tokens import command_actor
 from orchestrator.clock import SystemClock
 from orchestrator.domain.pool import PoolCost
 from orchestrator.settings import load_settings
 
-ACTOR: Final = "command"
 COLUMNS: Final = ("pool", "agent", "status", "ready", "coming", "with runs", "ending", "keeps", "at most", "trouble")
 MINUTES: Final = 120.0  # of idle seconds: from here on minutes are easier to read
 
@@ -33,9 +33,7 @@ async def list_pools(*, as_json: bool) -> int:
     if as_json:
         print_json({"pools": [pool_answer(view) for view in views]})
         return 0
-    table = new_table(
-        "pool", "agent", "status", "ready", "coming", "with runs", "ending", "keeps", "at most", "trouble"
-    )
+    table = new_table(*COLUMNS)
     for view in views:
         counts = (view.ready, view.coming, view.with_runs, view.ending)
         table.add_row(
@@ -65,7 +63,7 @@ async def show_pool(name: str, *, as_json: bool) -> int:
 async def pause(name: str, *, as_json: bool) -> int:
     """Let it rest."""
     async with open_reader(load_settings()) as store:
-        view = await cases.pause_pool(store, name, clock=SystemClock(), actor=ACTOR)
+        view = await cases.pause_pool(store, name, clock=SystemClock(), actor=command_actor())
     told = f"pool {name}: paused; the worker that keeps it lets its waiting sessions go"
     return _say(view, f"{told}; `orchestrator pools resume {name}` fills it again", as_json)
 
@@ -73,7 +71,7 @@ async def pause(name: str, *, as_json: bool) -> int:
 async def resume(name: str, *, as_json: bool) -> int:
     """Let it be filled again."""
     async with open_reader(load_settings()) as store:
-        view = await cases.resume_pool(store, name, clock=SystemClock())
+        view = await cases.resume_pool(store, name, clock=SystemClock(), actor=command_actor())
     kept = "the worker that keeps it fills it again" if view.pool.owner else "it is filled as soon as a worker serves"
     return _say(view, f"pool {name}: resumed; {kept}", as_json)
 

@@ -86,7 +86,7 @@ async def fire(name: str, *, overlap: str | None, as_json: bool) -> int:
     settings = load_settings()
     async with open_reader(settings) as store:
         rule = Overlap(overlap) if overlap is not None else None
-        fired = await cases.fire_now(
+        fired, _new = await cases.fire_now(
             store, name, clock=SystemClock(), environ=None, actor=command_actor(), overlap=rule
         )
     if as_json:

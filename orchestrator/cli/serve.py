@@ -112,6 +112,7 @@ async def _api_context(worker: Worker, settings: Settings, metrics: Metrics, not
         webhook_counted=lambda receipt: metrics.delivered(receipt.verdict.value),
         answered=metrics.api_request,
         wake=worker.dispatcher.wake,
+        speed=worker.speed,
         result_url=worker.remotes.cekura.result_url,
     )
 

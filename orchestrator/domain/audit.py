@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 Detail = Mapping[str, str | int | float | bool | None]
+BY_FILE: Final = "the service file"  # the actor, where it says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

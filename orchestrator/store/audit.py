@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select
@@ -10,11 +11,14 @@ from sqlalchemy import Connection, Row, insert, select
 from orchestrator.domain.audit import AuditEntry, Detail
 from orchestrator.store.tables import audit
 
+NOTHING_MORE: Final[Detail] = MappingProxyType({})
 _WIDTH: Final = 128  # of both columns
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
-def append(connection: Connection, *, at: datetime, actor: str, action: str, target: str, detail: Detail) -> None:
+def append(
+    connection: Connection, *, at: datetime, actor: str, action: str, target: str, detail: Detail = NOTHING_MORE
+) -> None:
     """Add a line, in the unit that does what it tells of, and only where it was done.
 
     TypeError for a detail that is not plain, as a secret is.
@@ -31,6 +35,15 @@ def append(connection: Connection, *, at: datetime, actor: str, action: str, tar
             detail=dict(detail),
         )
     )
+
+
+def append_once(
+    connection: Connection, *, at: datetime, actor: str, action: str, target: str, detail: Detail = NOTHING_MORE
+) -> None:
+    """The same, unless an earlier run of the unit, whose commit was not heard of, has added the line."""
+    last = page_entries(connection, limit=1, target=target[:_WIDTH])
+    if not any((line.at, line.actor, line.action) == (at, actor[:_WIDTH], action) for line in last):
+        append(connection, at=at, actor=actor, action=action, target=target, detail=detail)
 
 
 def page_entries(

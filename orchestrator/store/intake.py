@@ -48,8 +48,6 @@ def take_in_cancel(
         error = Conflict(f"batch {batch_id} is closed already; there is nothing to cancel")
         error.next_step = "Its report says how it ended."
         raise error
-    told = audit.page_entries(connection, limit=1, target=batch_id)
-    if not any((line.at, line.actor, line.action) == (at, actor, CANCEL) for line in told):  # nor by an earlier run
-        detail: Detail = {"reason": reason, "drains": drains}
-        audit.append(connection, at=at, actor=actor, action=CANCEL, target=batch_id, detail=detail)
+    detail: Detail = {"reason": reason, "drains": drains}
+    audit.append_once(connection, at=at, actor=actor, action=CANCEL, target=batch_id, detail=detail)
     return batches.get_batch(connection, batch_id)

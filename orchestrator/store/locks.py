@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 SCHEMA_LOCK: Final = 6_201_001  # of `pg_advisory_xact_lock`: whoever migrates
 BUDGET_LOCK: Final = 6_201_002  # whoever counts what all workers share
-SCHEDULES_LOCK: Final = 6_201_003  # whoever makes schedules
+DEFINITIONS_LOCK: Final = 6_201_003  # whoever makes schedules and pools
 # Serialization failure and deadlock: the database undid the transaction, and asks for it to be run again.
 ASKED_AGAIN: Final = frozenset({"40001", "40P01"})
 
@@ -28,10 +28,10 @@ def lock_budget(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": BUDGET_LOCK})
 
 
-def lock_schedules(connection: Connection) -> None:
-    """Let no two workers make the schedules of their service files at once; freed with the transaction."""
+def lock_definitions(connection: Connection) -> None:
+    """Let no two make schedules or pools at once; freed with the transaction."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEDULES_LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": DEFINITIONS_LOCK})
 
 
 def may_be_rerun(connection: Connection) -> bool:

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, exists, insert, literal_column, or_, select, update
 
+from orchestrator.domain.audit import BY_FILE
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.pool import Pool
-from orchestrator.store.locks import may_be_rerun
+from orchestrator.store.locks import lock_definitions, may_be_rerun
 from orchestrator.store.tables import IN_POOL, pools, sessions
 
 CONFIG: Final = "config"
@@ -32,6 +33,7 @@ class Changes:
 
 def create_pool(connection: Connection, name: str, *, document: Mapping[str, Any], source: str, at: datetime) -> Pool:
     """Define a pool; Conflict where one of that name is. A removed one's name is free, and its history stays."""
+    lock_definitions(connection)
     known = _find(connection, name, lock=True)
     if known is not None and known.removed_at is None:
         if may_be_rerun(connection) and (known.created_at, known.source) == (at, source):
@@ -52,6 +54,14 @@ def create_pool(connection: Connection, name: str, *, document: Mapping[str, Any
     else:
         connection.execute(update(pools).where(pools.c.name == name).values(values))
     return get_pool(connection, name)
+
+
+def put_pool(connection: Connection, name: str, *, document: Mapping[str, Any], source: str, at: datetime) -> Pool:
+    """Define a pool, anew where there is one of that name; Conflict where another made it."""
+    lock_definitions(connection)
+    known = _find(connection, name, lock=True)
+    put = create_pool if known is None or known.removed_at is not None else replace_pool
+    return put(connection, name, document=document, source=source, at=at)
 
 
 def replace_pool(connection: Connection, name: str, *, document: Mapping[str, Any], source: str, at: datetime) -> Pool:
@@ -81,6 +91,7 @@ def sync_configured(connection: Connection, wanted: Mapping[str, Mapping[str, An
 
     What the API made is left alone; what an earlier file named and this one does not is removed.
     """
+    lock_definitions(connection)
     rows = connection.execute(select(pools).where(pools.c.removed_at.is_(None)).with_for_update())
     known = {pool.name: pool for pool in map(_pool, rows)}
     added = tuple(name for name in wanted if name not in known)
@@ -106,11 +117,12 @@ def pause_pool(connection: Connection, name: str, *, by: str, at: datetime) -> P
     return get_pool(connection, name)
 
 
-def resume_pool(connection: Connection, name: str) -> Pool:
-    """Keep sessions ready again. NotFound names it."""
-    get_pool(connection, name)
+def resume_pool(connection: Connection, name: str) -> bool:
+    """Keep sessions ready again; False where it did not rest. NotFound names it."""
+    if get_pool(connection, name, lock=True).paused_at is None:
+        return False
     connection.execute(update(pools).where(pools.c.name == name).values(paused_at=None, paused_by=None))
-    return get_pool(connection, name)
+    return True
 
 
 def get_pool(connection: Connection, name: str, *, lock: bool = False) -> Pool:
@@ -192,7 +204,7 @@ def _taken(pool: Pool) -> Conflict:
 
 
 def _maker(pool: Pool) -> str:
-    return "the service file" if pool.source == CONFIG else "the API"
+    return BY_FILE if pool.source == CONFIG else "the API"
 
 
 def _pool(row: Row[Any]) -> Pool:

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, literal_column, select, update
 
+from orchestrator.domain.audit import BY_FILE
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.schedule import FireDecision, MadeBy, ScheduleRecord
-from orchestrator.store.locks import lock_schedules
+from orchestrator.store.locks import lock_definitions, may_be_rerun
 from orchestrator.store.tables import QUEUED, fires, schedules
 
-BY_FILE: Final = "the service file"  # `paused_by`, where the file says so: the file alone takes it back at a start
 RULE: Final = ("cron", "every", "timezone")  # of a document: what decides when it is due
 
 
@@ -99,7 +99,7 @@ def sync_schedules(connection: Connection, wanted: Sequence[ScheduleRecord], *, 
 
     Conflict where a name is taken by one made by API: nothing is changed then.
     """
-    lock_schedules(connection)
+    lock_definitions(connection)
     known = {record.name: record for record in list_schedules(connection)}
     names = {record.name for record in wanted}
     put = {record.name: record_schedule(connection, record) for record in wanted}
@@ -119,7 +119,7 @@ def record_schedule(connection: Connection, record: ScheduleRecord) -> bool:
     Its occurrences count from now on where they are others than before; else what was missed may be made up for.
     Somebody's pause stays. Conflict where somebody else made the one that is there.
     """
-    lock_schedules(connection)
+    lock_definitions(connection)
     existing = _find(connection, record.name)
     if existing is None:
         connection.execute(insert(schedules).values(name=record.name, **_values(record)))
@@ -138,10 +138,13 @@ def record_schedule(connection: Connection, record: ScheduleRecord) -> bool:
     return changed
 
 
-def check_absent(connection: Connection, name: str) -> None:
-    """Conflict where a schedule of that name is there already."""
+def check_absent(connection: Connection, name: str, *, at: datetime) -> None:
+    """Conflict where a schedule of that name is there already, made before `at`."""
+    lock_definitions(connection)
     existing = _find(connection, name)
     if existing is not None and existing.removed_at is None:
+        if may_be_rerun(connection) and existing.created_at == at:
+            return
         error = Conflict(f"there is a schedule {name} already, made by {_maker(existing)}")
         error.next_step = "Choose another name, or replace it by whoever made it."
         raise error
@@ -149,6 +152,9 @@ def check_absent(connection: Connection, name: str) -> None:
 
 def record_removed(connection: Connection, name: str, *, at: datetime) -> None:
     """Remove a schedule made by API; its fires are kept. Conflict where the service file made it."""
+    known = _find(connection, name)
+    if known is not None and known.removed_at == at and may_be_rerun(connection):
+        return
     record = lock_schedule(connection, name)
     if record.made_by is not MadeBy.API:
         raise _made_by_another(record)
@@ -175,7 +181,7 @@ def _paused_as(connection: Connection, record: ScheduleRecord, existing: Schedul
     if record.paused_at is not None and existing.paused_at is None:
         _set(connection, record.name, paused_at=record.paused_at, paused_by=record.paused_by)
         return True
-    if record.paused_at is None and existing.paused_by == BY_FILE:
+    if record.paused_at is None and existing.paused_by == BY_FILE:  # whose pause it alone takes back, at a start
         _resume(connection, record.name, at=record.considered_until)
         return True
     return False

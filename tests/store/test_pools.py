@@ -76,7 +76,8 @@ async def test_a_pause_keeps_who_paused_first_and_a_resume_ends_it(store):
     pool = await store.write(partial(pools.pause_pool, name="support", by="bob", at=LATER))
     assert (pool.paused_at, pool.paused_by) == (NOW, "ann")
     assert pool.why_empty == "the pool was paused"
-    pool = await store.write(partial(pools.resume_pool, name="support"))
+    assert [await store.write(partial(pools.resume_pool, name="support")) for _ in range(2)] == [True, False]
+    pool = await store.read(partial(pools.get_pool, name="support"))
     assert (pool.paused_at, pool.paused_by, pool.why_empty) == (None, None, "")
 
 
