@@ -107,7 +107,7 @@ async def _filled(worker: Any, runs: int) -> tuple[Any, asyncio.Task[None]]:
     from orchestrator.app.pools import create_pool, show_pool
     from orchestrator.engine.pools import PoolKeeper
 
-    await create_pool(worker.store, _spec(runs), clock=worker.clock)
+    await create_pool(worker.store, _spec(runs), clock=worker.clock, actor="a benchmark")
     keeper = PoolKeeper(
         store=worker.store,
         remotes=worker.remotes,

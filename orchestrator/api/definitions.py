@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Header, Path
-from pydantic import BaseModel, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
+from fastapi import Body, Header, Path
+from pydantic import BaseModel
 
 from orchestrator.api.problems import EXISTS, INVALID_DEFINITION, Refusal
 from orchestrator.domain.errors import Conflict, InvalidPlan, Problem
@@ -38,27 +37,31 @@ class PoolDefinition(PoolSection):
     """A pool, as in a service file; its name is that of the path."""
 
 
-class _Shown:
-    """Publishes a document as a model's, and leaves reading it to `plans`, which names every problem with a remedy."""
-
-    def __init__(self, model: type[BaseModel], **changes: JsonSchemaValue) -> None:
-        self._model = model
-        self._changes = changes
-
-    def __get_pydantic_json_schema__(self, _: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        shown = handler(self._model.__pydantic_core_schema__)
-        whole = handler.resolve_ref_schema(shown)
-        whole["required"] = [name for name in whole["required"] if name != "name"]
-        whole["properties"] |= self._changes
-        return shown
-
-
-INLINE: Final[JsonSchemaValue] = {
+# What is sent is read by `plans`, which names every problem with a remedy; the models are its published shape.
+Definition = Annotated[dict[str, Any], Body()]
+INLINE: Final = {
     "type": "object",
     "description": "The plan that each fire executes; `orchestrator plan --schema` prints its schema.",
 }
-ScheduleData = Annotated[dict[str, Any], _Shown(ScheduleDefinition, plan=INLINE)]
-PoolData = Annotated[dict[str, Any], _Shown(PoolDefinition)]
+REFERENCE: Final = "#/components/schemas/{model}"
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """What a route adds to its published operation, so that its body is shown as the model's."""
+    schema = {"$ref": REFERENCE.format(model=model.__name__)}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+def definition_schemas() -> dict[str, Any]:
+    """The published schemas of both, and of their parts."""
+    schemas: dict[str, Any] = {}
+    for model in (ScheduleDefinition, PoolDefinition):
+        whole = model.model_json_schema(ref_template=REFERENCE)
+        schemas |= whole.pop("$defs", {})
+        whole["required"].remove("name")
+        schemas[model.__name__] = whole
+    schemas[ScheduleDefinition.__name__]["properties"]["plan"] = INLINE
+    return schemas
 
 
 @contextmanager

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.api.examples_service import ACTOR, DIGEST, PLAN, SERVICE_EXAMPLES
+
 BATCH_ID: Final = "20261125-093000-4f2a"
 NONCE: Final = "0b9f0e7c-2b1d-4a55-9c1e-3f5a7d9b1c2e"
-DIGEST: Final = "3b9c3d1c49404e433d2778ba583928d93a99adde2a6e6c394f9e05e0eef8c854"
 CURSOR: Final = "WzEsImJhdGNoZXMiLDE3OTU1OTkwMDAwMDAwMDAsIjIwMjYxMTI1LTA5MzAwMC00ZjJhIl0"
 CREATED_AT: Final = "2026-11-25T09:30:00+00:00"
 CALLED_AT: Final = "2026-11-25T09:30:12+00:00"
 ENDED_AT: Final = "2026-11-25T09:31:40+00:00"
 BOUND_AT: Final = "2026-11-25T11:30:00+00:00"
-ACTOR: Final = "token:nightly-ci:3f5a7d9b1c2e"
 OWN: Final = f"/v1/batches/{BATCH_ID}"
 ROOM_URL: Final = "https://example.daily.co/room-1"
 
-PLAN: Final = {
-    "version": 1,
-    "name": "nightly",
-    "agent": {"kind": "pipecat_cloud", "name": "support-bot"},
-    "cekura": {"agent": 5, "mock_tool_names": []},
-    "scenarios": [{"scenario": 101, "repeat": 3}],
-    "limits": {"concurrency": 2},
-}
 BATCH: Final = {
     "id": BATCH_ID,
     "name": "nightly",
@@ -190,6 +182,7 @@ WORKER: Final = {
     "fenced_by": None,
 }
 EXAMPLES: Final[Mapping[str, Any]] = {
+    **SERVICE_EXAMPLES,
     "PlanDocument": {"plan": PLAN},
     "BatchOrder": {"plan": PLAN, "name": "release-7"},
     "CancelOrder": {"reason": "the release was withdrawn", "drain": False},

@@ -15,6 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from orchestrator.api.definitions import definition_schemas
 from orchestrator.api.examples import EXAMPLES
 from orchestrator.api.guard import Needs
 from orchestrator.api.problems import MEDIA_TYPE
@@ -43,6 +44,7 @@ def finished(api: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
         made["components"]["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer", "description": "`orchestrator tokens create` makes one."}
         }
+        made["components"]["schemas"] |= definition_schemas()
         # Not in the models: FastAPI leaves every null out of an example.
         for name, example in EXAMPLES.items():
             made["components"]["schemas"][name]["examples"] = [example]

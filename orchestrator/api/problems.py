@@ -63,9 +63,7 @@ TOO_LARGE: Final = Kind("too-large", 413, "The request's body is too large")
 WRONG_MEDIA: Final = Kind("unsupported-media-type", 415, "The request's body is not JSON")
 INVALID_REQUEST: Final = Kind("invalid-request", 422, "The request has something it should not, or lacks something")
 INVALID_PLAN: Final = Kind("invalid-plan", 422, "The plan has problems; nothing was started")
-INVALID_DEFINITION: Final = Kind(
-    "invalid-definition", 422, "The schedule or pool has problems; nothing was changed"
-)
+INVALID_DEFINITION: Final = Kind("invalid-definition", 422, "The schedule or pool has problems; nothing was changed")
 INVALID_SETTINGS: Final = Kind("invalid-settings", 422, "The service's settings do not allow it; nothing was started")
 TOO_MANY: Final = Kind("too-many-requests", 429, "More requests than are allowed")
 DEFECT: Final = Kind("defect", 500, "A defect of the orchestrator")

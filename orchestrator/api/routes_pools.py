@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from orchestrator.api.body import Route
-from orchestrator.api.definitions import DefinedName, OnlyNew, PoolData, named, only_where_new, told_of
+from orchestrator.api.definitions import (
+    DefinedName,
+    Definition,
+    OnlyNew,
+    PoolDefinition,
+    body_of,
+    named,
+    only_where_new,
+    told_of,
+)
 from orchestrator.api.documents_service import PoolDetail, PoolList
 from orchestrator.api.resources import CREATED, PREFIX, Admin, Context, Reader, TakingIn, answer, problems
 from orchestrator.app import pools as cases
@@ -59,12 +68,14 @@ async def get_pool(name: DefinedName, _: Reader, context: Context) -> Response:
     "/{name}",
     operation_id="put_pool",
     summary="Make a pool, or change it",
+    openapi_extra=body_of(PoolDefinition),
     response_model=PoolDetail,
     responses={201: {"model": PoolDetail, "description": "It was made."}, **problems(409, 412, body=True)},
 )
 async def put_pool(
+    *,
     name: DefinedName,
-    data: Annotated[PoolData, Body()],
+    data: Definition,
     caller: Admin,
     context: Context,
     intake: TakingIn,

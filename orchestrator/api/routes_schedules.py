@@ -13,7 +13,16 @@ from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from orchestrator.api.body import Route
-from orchestrator.api.definitions import DefinedName, OnlyNew, ScheduleData, named, only_where_new, told_of
+from orchestrator.api.definitions import (
+    DefinedName,
+    Definition,
+    OnlyNew,
+    ScheduleDefinition,
+    body_of,
+    named,
+    only_where_new,
+    told_of,
+)
 from orchestrator.api.documents_service import FireDocument, FireOrder, FirePage, ScheduleDocument, ScheduleList
 from orchestrator.api.resources import (
     CREATED,
@@ -95,6 +104,7 @@ async def list_fires(
     "/{name}",
     operation_id="put_schedule",
     summary="Make a schedule, or change it",
+    openapi_extra=body_of(ScheduleDefinition),
     response_model=ScheduleDocument,
     responses={
         201: {"model": ScheduleDocument, "description": "It was made."},
@@ -102,8 +112,9 @@ async def list_fires(
     },
 )
 async def put_schedule(
+    *,
     name: DefinedName,
-    data: Annotated[ScheduleData, Body()],
+    data: Definition,
     caller: Admin,
     context: Context,
     intake: TakingIn,

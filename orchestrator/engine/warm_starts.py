@@ -91,6 +91,7 @@ class WarmStarts:
         self._failures = 0
         self._proven = False
         self._hold_until = float("-inf")
+        self._defined_at: datetime | None = None  # the definition that `trouble` is of
         self._record: AgentRecord | None = None
         self._record_of: AgentClient | None = None
         self._record_until = float("-inf")
@@ -106,6 +107,12 @@ class WarmStarts:
     def held_off(self) -> bool:
         """Whether no start is to be made now."""
         return self._clock.monotonic() < self._hold_until
+
+    def anew(self, at: datetime) -> None:
+        """The pool was defined anew then: how starts of before went, or will, says nothing of those to come."""
+        self._failures, self._proven, self.trouble = 0, False, None
+        self._hold_until = float("-inf")
+        self._defined_at = at
 
     def came(self) -> None:
         """A bot came: the agent works."""
@@ -205,15 +212,19 @@ class WarmStarts:
         match answer:
             case StartedSession():
                 await self._answered(session, answer)
-            case RefusedForNow(error=error):
-                await self._refused(session, sentence(error))
-                self.failed(sentence(error), told=_told(error))
-            case Refused(error=refusal):
-                await self._refused(session, sentence(refusal))
-                self._gone(sentence(refusal))
             case Lost():
                 await self._lost(session, answer)
-                self.failed(sentence(answer.error))
+            case Refused(error=error) | RefusedForNow(error=error):
+                await self._refused(session, sentence(error))
+        if self._defined_at is None or session.intended_at >= self._defined_at:
+            self._conclude(answer)
+
+    def _conclude(self, answer: StartAnswer) -> None:
+        match answer:
+            case Refused(error=refusal):
+                self._gone(sentence(refusal))
+            case RefusedForNow(error=error) | Lost(error=error):
+                self.failed(sentence(error), told=_told(error))
 
     async def _refused(self, session: Session, reason: str) -> None:
         note = partial(session_rows.record_status, nonce=session.nonce, status=SessionStatus.REFUSED, note=reason)

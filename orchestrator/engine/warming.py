@@ -146,6 +146,8 @@ class Warming:
         return not await self._given_back(pool, ())
 
     def _spec(self, pool: Pool) -> PoolSpec:
+        if self._known is not None and self._known[0].updated_at != pool.updated_at:
+            self._starts.anew(pool.updated_at)
         if self._known is None or self._known[0].updated_at != pool.updated_at:
             self._known = (pool, pool_from_document(pool.document).faster(self._speed))
         return self._known[1]

@@ -37,7 +37,7 @@ _DEFAULTS: Final = {name: field.default for name, field in PoolSection.model_fie
 
 def pool_from_mapping(data: Any) -> PoolSpec:
     """A pool that came as JSON; InvalidPlan carries every problem, without lines."""
-    problems = list(from_json(data).problems)
+    problems = list(from_json(data, root="pool").problems)
     if not problems and not isinstance(data, dict):
         problems.append(
             Problem(path="pool", message="is not a mapping of keys to values", remedy="name, agent, min_ready")

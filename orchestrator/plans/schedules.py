@@ -44,7 +44,7 @@ def schedule_from_mapping(
     data: Any, *, environ: Mapping[str, str] = _NO_VARIABLES, data_message_limit: int = DATA_MESSAGE_LIMIT
 ) -> Schedule:
     """A schedule that came as JSON, its plan inline under `plan`; InvalidPlan carries every problem, without lines."""
-    problems, loaded = list(from_json(data).problems), None
+    problems, loaded = list(from_json(data, root="schedule").problems), None
     if not problems and not isinstance(data, dict):
         problems.append(
             Problem(path="schedule", message="is not a mapping of keys to values", remedy="name, cron, plan")

@@ -66,8 +66,11 @@ def parse(text: str) -> Source:
     return _Builder(loader).source(node)
 
 
-def from_json(data: Any) -> Source:
-    """The same for data that came as JSON: it has no lines, and is held to the same bounds as a text."""
+def from_json(data: Any, *, root: str = "plan") -> Source:
+    """The same for data that came as JSON: it has no lines, and is held to the same bounds as a text.
+
+    What is wrong with the whole is called `root`.
+    """
     problems: list[Problem] = []
     values = 0
     waiting: list[tuple[Any, Place]] = [(data, ())]
@@ -76,25 +79,25 @@ def from_json(data: Any) -> Source:
         values += 1
         if values > VALUE_LIMIT or len(place) >= DEPTH_LIMIT:
             bound = f"more than {VALUE_LIMIT} values" if values > VALUE_LIMIT else f"{DEPTH_LIMIT} levels and more"
-            return Source(data=None, lines={}, problems=(_beyond(f"holds {bound}"),))
+            return Source(data=None, lines={}, problems=(_beyond(f"holds {bound}", root=root),))
         if isinstance(value, dict):
             waiting += [(one, (*place, key) if is_utf8(key) else place) for key, one in value.items()]
-            problems += [_not_json(place, HALF_A_CHARACTER) for key in value if not is_utf8(key)]
+            problems += [_not_json(place, HALF_A_CHARACTER, root=root) for key in value if not is_utf8(key)]
         elif isinstance(value, list):
             waiting += [(one, (*place, index)) for index, one in enumerate(value)]
         elif isinstance(value, str) and not is_utf8(value):
-            problems.append(_not_json(place, HALF_A_CHARACTER))
+            problems.append(_not_json(place, HALF_A_CHARACTER, root=root))
         elif isinstance(value, float) and not math.isfinite(value):
-            problems.append(_not_json(place, "is not a finite number, which JSON does not have"))
+            problems.append(_not_json(place, "is not a finite number, which JSON does not have", root=root))
     return Source(data=None if problems else data, lines={}, problems=tuple(problems))
 
 
-def _not_json(place: Place, message: str) -> Problem:
-    return Problem(path=dotted(place), message=message, remedy="leave it out, or write it as text")
+def _not_json(place: Place, message: str, *, root: str) -> Problem:
+    return Problem(path=dotted(place) if place else root, message=message, remedy="leave it out, or write it as text")
 
 
-def _beyond(message: str) -> Problem:
-    return Problem(path="plan", message=message, remedy="split the plan, or pass references instead of data")
+def _beyond(message: str, *, root: str = "plan") -> Problem:
+    return Problem(path=root, message=message, remedy=f"split the {root}, or pass references instead of data")
 
 
 def _unreadable(message: str, *, line: int | None) -> Source:

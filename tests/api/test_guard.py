@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from orchestrator.api import openapi_document
 from orchestrator.api.guard import OPEN_PATHS
 from orchestrator.app.access import revoke_token
 from orchestrator.domain.access import Scope
@@ -19,7 +20,21 @@ NEEDS = {
     ("GET", "/metrics"): Scope.READ,
     ("POST", "/v1/plans/validate"): Scope.READ,
     ("POST", "/v1/batches"): Scope.RUN,
+    ("GET", "/v1/schedules"): Scope.READ,
+    ("GET", "/v1/schedules/nightly"): Scope.READ,
+    ("GET", "/v1/schedules/nightly/fires"): Scope.READ,
+    ("GET", "/v1/pools"): Scope.READ,
+    ("GET", "/v1/pools/support"): Scope.READ,
     ("POST", "/v1/batches/latest/cancel"): Scope.RUN,
+    ("POST", "/v1/schedules/nightly/fire"): Scope.RUN,
+    ("PUT", "/v1/schedules/nightly"): Scope.ADMIN,
+    ("DELETE", "/v1/schedules/nightly"): Scope.ADMIN,
+    ("POST", "/v1/schedules/nightly/pause"): Scope.ADMIN,
+    ("POST", "/v1/schedules/nightly/resume"): Scope.ADMIN,
+    ("PUT", "/v1/pools/support"): Scope.ADMIN,
+    ("DELETE", "/v1/pools/support"): Scope.ADMIN,
+    ("POST", "/v1/pools/support/pause"): Scope.ADMIN,
+    ("POST", "/v1/pools/support/resume"): Scope.ADMIN,
     ("GET", "/v1/audit"): Scope.ADMIN,
 }
 
@@ -41,17 +56,26 @@ async def test_what_a_load_balancer_asks_needs_no_token(service, path):
     assert (await client.get(path)).status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path"), NEEDS)
 @pytest.mark.parametrize("scope", Scope)
-async def test_a_token_is_good_for_its_scope_and_those_below(service, problem_in, method, path, scope):
+async def test_a_token_is_good_for_its_scope_and_those_below(service, problem_in, scope):
     client = await service.client(scope)
-    answer = await client.request(method, path)
-    needed = NEEDS[method, path]
-    if scope.includes(needed):
-        assert answer.status_code != 403
-        return
-    assert str(needed) in problem_in(answer, 403, "forbidden")["detail"]
-    assert f'scope="{needed}"' in answer.headers["www-authenticate"]
+    for (method, path), needed in NEEDS.items():
+        answer = await client.request(method, path)
+        if scope.includes(needed):
+            assert answer.status_code != 403, path
+        else:
+            assert str(needed) in problem_in(answer, 403, "forbidden")["detail"]
+            assert f'scope="{needed}"' in answer.headers["www-authenticate"]
+
+
+def test_every_path_that_asks_for_more_than_to_look_is_tried():
+    asked = {
+        (method.upper(), operation["x-scope"])
+        for methods in openapi_document()["paths"].values()
+        for method, operation in methods.items()
+        if operation["security"] and operation["x-scope"] != Scope.READ
+    }
+    assert asked == {(method, needed) for (method, _), needed in NEEDS.items() if needed is not Scope.READ}
 
 
 async def test_a_wrong_scope_begins_nothing(service, plan, problem_in):

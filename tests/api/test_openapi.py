@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from orchestrator.api import documents, openapi_document
+from orchestrator.api import documents, documents_service, openapi_document
 from orchestrator.api.documents_report import Preview, Report, Statement
 from orchestrator.api.guard import OPEN_PATHS
 from orchestrator.api.openapi import document_text
@@ -73,7 +73,7 @@ def test_every_example_is_what_it_is_an_example_of(name):
 def test_every_request_and_answer_in_json_has_an_example(method, path, operation):
     bodies = [operation["requestBody"]] if "requestBody" in operation else []
     answers = [answer for status, answer in operation["responses"].items() if int(status) < 400]
-    for content in (one["content"] for one in (*bodies, *answers)):
+    for content in (one.get("content", {}) for one in (*bodies, *answers)):
         if "application/json" in content:
             schema = content["application/json"]["schema"]
             named = [one for one in schema.get("anyOf", [schema]) if "$ref" in one]
@@ -91,6 +91,10 @@ class Ground:
         for _ in range(2):
             assert (await client.post("/v1/batches", json={"plan": plan})).status_code == 201
         self.batch = (await client.get("/v1/batches/latest")).json()
+        schemas = DOCUMENT["components"]["schemas"]
+        for path, name in (("schedules/nightly", "ScheduleDefinition"), ("pools/support", "PoolDefinition")):
+            assert (await client.put(f"/v1/{path}", json=schemas[name]["examples"][0])).status_code == 201
+        assert (await client.post("/v1/schedules/nightly/fire", json=schemas["FireOrder"]["examples"][0])).is_success
         return client
 
 
@@ -101,26 +105,39 @@ async def ground(service, plan):
     return ground
 
 
-@pytest.mark.parametrize(
-    ("path", "model"),
-    [
-        ("/v1/batches", documents.BatchPage),
-        ("/v1/batches/latest", documents.BatchDocument),
-        ("/v1/batches/latest/runs", documents.RunPage),
-        ("/v1/batches/latest/report", Report),
-        ("/v1/batches/latest/teardown", Statement),
-        ("/v1/sessions", documents.SessionPage),
-        ("/v1/audit", documents.AuditPage),
-        ("/v1/workers", documents.WorkerList),
-        ("/livez", documents.Alive),
-        ("/readyz", documents.Readiness),
-        ("/v1/whoami", documents.Whoami),
-    ],
-)
-async def test_an_answer_has_the_fields_that_are_published_and_no_others(ground, path, model):
-    document = (await ground.client.get(path)).json()
-    model.model_validate(document)
-    assert set(document) == set(model.model_fields)
+ANSWERS = {
+    "/v1/batches": documents.BatchPage,
+    "/v1/batches/latest": documents.BatchDocument,
+    "/v1/batches/latest/runs": documents.RunPage,
+    "/v1/batches/latest/report": Report,
+    "/v1/batches/latest/teardown": Statement,
+    "/v1/sessions": documents.SessionPage,
+    "/v1/schedules": documents_service.ScheduleList,
+    "/v1/schedules/nightly": documents_service.ScheduleDocument,
+    "/v1/schedules/nightly/fires": documents_service.FirePage,
+    "/v1/pools": documents_service.PoolList,
+    "/v1/pools/support": documents_service.PoolDetail,
+    "/v1/audit": documents.AuditPage,
+    "/v1/workers": documents.WorkerList,
+    "/livez": documents.Alive,
+    "/readyz": documents.Readiness,
+    "/v1/whoami": documents.Whoami,
+}
+
+
+async def test_an_answer_has_the_fields_that_are_published_and_no_others(ground):
+    for path, model in ANSWERS.items():
+        document = (await ground.client.get(path)).json()
+        model.model_validate(document)
+        assert set(document) == set(model.model_fields), path
+
+
+async def test_what_is_listed_has_the_fields_that_are_published_and_no_others(ground):
+    for kind, model in (("schedules", documents_service.ScheduleDocument), ("pools", documents_service.PoolDocument)):
+        for document in (await ground.client.get(f"/v1/{kind}")).json()[kind]:
+            assert set(document) == set(model.model_fields)
+    (fire,) = (await ground.client.get("/v1/schedules/nightly/fires")).json()["fires"]
+    assert set(fire) == set(documents_service.FireDocument.model_fields)
 
 
 async def test_a_preview_has_the_fields_that_are_published(ground, plan):

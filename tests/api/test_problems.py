@@ -97,6 +97,8 @@ async def test_a_defect_is_answered_and_logged_without_its_words(service, client
         ("PUT", "/v1/batches/latest", "GET"),
         ("GET", "/v1/batches/latest/cancel", "POST"),
         ("PATCH", "/v1/audit", "GET"),
+        ("POST", "/v1/schedules/nightly", "DELETE, GET, PUT"),
+        ("GET", "/v1/pools/support/pause", "POST"),
     ],
 )
 async def test_a_wrong_method_is_told_which_are_right(client, problem_in, method, path, allowed):

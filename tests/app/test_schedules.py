@@ -103,13 +103,15 @@ async def test_the_first_pause_stays(store, clock, sync, show):
 
 async def test_a_schedule_is_made_once_by_api_and_replaced_keeping_its_pause(store, clock, show):
     await cases.create_schedule(store, a_schedule("a"), clock=clock, actor="me")
+    clock.at += timedelta(seconds=1)
     with pytest.raises(Conflict, match="there is a schedule a already"):
         await cases.create_schedule(store, a_schedule("a"), clock=clock, actor="me")
     await cases.pause_schedule(store, "a", clock=clock, actor="ops")
     clock.at += timedelta(minutes=30)
 
-    view = await cases.replace_schedule(store, a_schedule("a", every=300.0), clock=clock, actor="me")
+    view, made = await cases.put_schedule(store, a_schedule("a", every=300.0), clock=clock, actor="me")
 
+    assert not made
     assert view.schedule == (await show("a")).schedule == a_schedule("a", every=300.0)
     assert (view.record.paused_by, view.record.considered_until) == ("ops", clock.at)
 
@@ -117,7 +119,7 @@ async def test_a_schedule_is_made_once_by_api_and_replaced_keeping_its_pause(sto
 async def test_only_who_made_a_schedule_may_replace_or_remove_it(store, clock, sync):
     await sync(a_schedule("a"))
     for change in (
-        cases.replace_schedule(store, a_schedule("a", every=300.0), clock=clock, actor="me"),
+        cases.put_schedule(store, a_schedule("a", every=300.0), clock=clock, actor="me"),
         cases.remove_schedule(store, "a", clock=clock, actor="me"),
     ):
         with pytest.raises(Conflict, match="made by the service file") as caught:
@@ -206,7 +208,7 @@ async def test_the_answer_is_json_and_names_the_plan_but_does_not_repeat_it(sync
 
 async def test_a_fires_answer_names_its_batch(store, clock, sync, show):
     await sync(a_schedule("a"))
-    fire = await cases.fire_now(store, "a", clock=clock, environ={}, actor="me")
+    fire, _new = await cases.fire_now(store, "a", clock=clock, environ={}, actor="me")
     [answer] = schedule_answer(await show("a"))["fires"]
     assert (answer["batch"], answer["decision"], answer["manual"]) == (fire.batch_id, FireDecision.FIRED, True)
 
@@ -223,9 +225,10 @@ async def test_the_audit_says_who_changed_and_fired_what_and_nothing_that_was_no
         await cases.pause_schedule(store, "a", clock=clock, actor="one")
     for _ in range(2):
         await cases.resume_schedule(store, "a", clock=clock, actor="two")
-    for _ in range(2):
-        await cases.fire_now(store, "a", clock=clock, environ={}, actor="three", client_key="k")
-    clock.at += timedelta(minutes=1)
+    for new in (True, False):
+        fire = await cases.fire_now(store, "a", clock=clock, environ={}, actor="three", client_key="k")
+        assert fire[1] == new
+        clock.at += timedelta(minutes=1)
     with pytest.raises(Conflict):
         await cases.fire_now(store, "a", clock=clock, environ={}, actor="four")
     await sync()
@@ -241,7 +244,8 @@ async def test_the_audit_says_who_changed_and_fired_what_and_nothing_that_was_no
 async def test_the_audit_knows_what_was_done_by_api(store, clock):
     await cases.create_schedule(store, a_schedule("a"), clock=clock, actor="me")
     for _ in range(2):
-        await cases.replace_schedule(store, a_schedule("a", jitter=5.0), clock=clock, actor="you")
+        clock.at += timedelta(minutes=1)
+        await cases.put_schedule(store, a_schedule("a", jitter=5.0), clock=clock, actor="you")
     await cases.remove_schedule(store, "a", clock=clock, actor="me")
     assert await told_of(store, "a") == [
         ("schedule.create", "me"),

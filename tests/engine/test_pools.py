@@ -308,6 +308,21 @@ async def test_an_agent_that_is_gone_is_named_and_hardly_asked_any_more(bench):
     assert "unknown-agent" in trouble or "404" in trouble
 
 
+async def test_a_pool_that_was_mended_is_filled_at_once_and_no_trouble_of_before_is_told(bench, monkeypatch):
+    monkeypatch.setattr("orchestrator.engine.warm_starts.RETRY_GONE", 1e9)
+    async with a_box() as box, bench.worker(box) as worker:
+        await define(worker.store, a_pool(agent=an_agent(name="unknown-agent")), at=worker.clock.now())
+
+        async def trouble():
+            return (await worker.store.read(partial(pool_rows.get_pool, name="support"))).trouble
+
+        async with keeping(worker, speed=SPEED):
+            await until_rows(trouble)
+            await redefine(worker.store, a_pool(), at=worker.clock.now())
+            await filled(worker.store, 2)
+            assert await trouble() == ""
+
+
 async def test_a_pool_larger_than_the_agent_takes_starts_nothing_and_says_so(bench):
     async with a_box(max_sessions=3) as box, bench.worker(box) as worker:
         await define(worker.store, a_pool(max_alive=4), at=worker.clock.now())

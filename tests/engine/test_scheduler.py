@@ -390,7 +390,8 @@ async def test_running_it_looks_once_a_second_until_cancelled(store):
 
 
 async def by_hand(watch, **options):
-    return await cases.fire_now(watch.store, "nightly", clock=watch.clock, environ={}, actor="ops", **options)
+    fire, _new = await cases.fire_now(watch.store, "nightly", clock=watch.clock, environ={}, actor="ops", **options)
+    return fire
 
 
 async def test_a_manual_fire_begins_at_once_also_while_paused_and_in_a_blackout(watch):
