@@ -18,12 +18,16 @@ from orchestrator.api import openapi_document
 from orchestrator.api.context import ApiContext
 from orchestrator.api.server import ApiServer
 from orchestrator.app.access import Gatekeeper, create_token
+from orchestrator.app.pools import create_pool
+from orchestrator.app.schedules import create_schedule
 from orchestrator.clock import SystemClock
 from orchestrator.domain.access import Scope
 from orchestrator.settings import load_settings
 from orchestrator.store.database import open_store
 from tests.api.conftest import GENEROUS, KEYS
 from tests.api.served import Served
+from tests.support.pools import a_pool
+from tests.support.timetable import a_schedule
 
 SCHEMA = schemathesis.openapi.from_dict(openapi_document())
 
@@ -50,6 +54,8 @@ async def serving(folder):
     store, clock = open_store(settings.database_url, driving="test"), SystemClock()
     try:
         _, secret = await create_token(store, clock, name="fuzz", scopes=[Scope.ADMIN], lifetime=None, actor="test")
+        await create_schedule(store, a_schedule("nightly"), clock=clock, actor="test")
+        await create_pool(store, a_pool(name="nightly"), clock=clock, actor="test")
         context = ApiContext(
             store=store,
             clock=clock,

@@ -34,19 +34,23 @@ async def serving(folder):
         Bench(folder).worker(box) as worker,
     ):
         store, clock = worker.store, worker.clock
-        _, secret = await create_token(store, clock, name="page", scopes=[Scope.RUN], lifetime=None, actor="test")
+        secrets = {}
+        for scope in (Scope.RUN, Scope.ADMIN):
+            _, secret = await create_token(store, clock, name=scope, scopes=[scope], lifetime=None, actor="test")
+            secrets[scope] = secret.reveal()
         context = ApiContext(
             store=store,
             clock=clock,
-            settings=load_settings(box.environment()),
+            settings=load_settings({**box.environment(), "ORCHESTRATOR_SESSIONS_LIMIT": "50"}),
             variables={},
             gatekeeper=Gatekeeper(store=store, clock=clock),
             wake=worker.dispatcher.wake,
+            speed=SPEED,
         )
         dispatching = asyncio.create_task(worker.dispatcher.serve())
         try:
             async with ApiServer(context, port=0) as server:
-                yield server.url, secret.reveal(), box
+                yield server.url, secrets, box
         finally:
             dispatching.cancel()
             await asyncio.wait([dispatching])
@@ -60,9 +64,10 @@ def served(tmp_path):
 
 
 def test_its_code_works_as_written_and_leaves_nothing_behind(served, monkeypatch, capsys):
-    url, secret, box = served
+    url, secrets, box = served
     monkeypatch.setenv("ORCHESTRATOR_URL", url)
-    monkeypatch.setenv("ORCHESTRATOR_TOKEN", secret)
+    monkeypatch.setenv("ORCHESTRATOR_TOKEN", secrets[Scope.RUN])
+    monkeypatch.setenv("ORCHESTRATOR_ADMIN_TOKEN", secrets[Scope.ADMIN])
     assert sum(ORDER in block for block in CODE) == 1
     names = {}
     try:
@@ -70,12 +75,15 @@ def test_its_code_works_as_written_and_leaves_nothing_behind(served, monkeypatch
             hurried = block.replace(ORDER, f'order = {{"plan": plan, "speed": {SPEED}}}')  # as fast as the sandbox
             exec(compile(hurried, "docs/api.md", "exec"), names)
     finally:
-        if "api" in names:
-            names["api"].close()
+        for one in ("api", "admin"):
+            if one in names:
+                names[one].close()
     said = capsys.readouterr().out
     assert "3 runs, about 30 credits" in said
     assert "scenarios.0.scenario must be a whole number" in said
-    assert secret not in said
+    assert "409 schedule nightly does not fire" in said
+    assert "max_alive is 500: a pool larger than the provider allows" in said
+    assert not any(secret in said for secret in secrets.values())
     assert names["report"]["batch"]["status"] == "closed"
     world = box.world()
     assert world["sessions"]["alive"] == world["rooms"]["alive"] == []
