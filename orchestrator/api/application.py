@@ -73,7 +73,7 @@ def routed(*, middleware: list[Middleware] | None = None) -> FastAPI:
         middleware=middleware or [],
     )
     for router in ROUTERS:
-        api.include_router(router)
+        api.router.routes += router.routes  # as they are: `include_router` works each out anew, 4 ms apiece
     for error in (OrchestratorError, Refusal, RequestValidationError, HTTPException):
         api.add_exception_handler(error, on_error)
     api.add_exception_handler(WRONG_METHOD.status, _on_wrong_method)

@@ -22,7 +22,9 @@ from orchestrator.app.graph import Worker
 from orchestrator.app.pools import sync_pools
 from orchestrator.app.schedules import sync_schedules
 from orchestrator.domain.budget import SharedLimits
+from orchestrator.domain.errors import StateUnusable
 from orchestrator.domain.schedule import FireDecision
+from orchestrator.domain.session import Session
 from orchestrator.engine.pools import PoolKeeper
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.plans import ServiceFile
@@ -80,8 +82,7 @@ class Service:
             await worker.clock.sleep(LOOK_EVERY)
         await worker.driver.stand_still(seconds=ANSWER_SECONDS)
         await self._teardown(seconds=max(TEARDOWN_SECONDS, until - worker.clock.monotonic()))
-        left = await worker.store.read(partial(session_rows.list_sessions, unsettled=True))
-        alive = [one for one in left if not one.torn_down]
+        alive = [one for one in await self._unsettled() if not one.torn_down]
         await worker.membership.take_part(serves=False)  # the last look: others may have stopped at the same time
         return Left(batches=len(worker.driver.rosters), sessions=len(alive), handed_over=self.accompanied)
 
@@ -89,10 +90,16 @@ class Service:
         """Alone, see to the end of what is condemned already; a worker that goes on would do so by itself."""
         until = self._worker.clock.monotonic() + seconds
         while not self.accompanied and self._worker.clock.monotonic() < until:
-            left = await self._worker.store.read(partial(session_rows.list_sessions, unsettled=True))
-            if not any(one.condemned_at is not None and not one.torn_down for one in left):
+            if not any(one.condemned_at is not None and not one.torn_down for one in await self._unsettled()):
                 return
             await self._worker.clock.sleep(LOOK_EVERY)
+
+    async def _unsettled(self) -> Sequence[Session]:
+        """What is not ended yet: by the state, or by memory where that cannot be read now."""
+        try:
+            return await self._worker.store.read(partial(session_rows.list_sessions, unsettled=True))
+        except StateUnusable:
+            return [one for roster in self._worker.driver.rosters.values() for one in roster.sessions.values()]
 
     @property
     def accompanied(self) -> bool:

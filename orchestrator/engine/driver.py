@@ -340,6 +340,7 @@ class Driver:
             clock=self._clock,
             speed=roster.batch.speed,
             end_call=self._calls.end,
+            held=lambda: self._membership.held,
         )
 
     async def _give_up(self, roster: Roster, reason: str) -> None:

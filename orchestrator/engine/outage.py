@@ -8,6 +8,7 @@ the state is back, the rows learn what their remotes still show; a run whose bot
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -28,11 +29,20 @@ LET_GO: Final = "its bot was let go: the state could not be written, so no call 
 
 
 class Outage:
-    """Watches over one batch; does nothing while the state can be written."""
+    """Watches over one batch; does nothing while the state can be written. `held`: whether it is certainly ours yet."""
 
     def __init__(
-        self, *, roster: Roster, remotes: Remotes, ledger: Ledger, clock: Clock, speed: float, end_call: EndCall
+        self,
+        *,
+        roster: Roster,
+        remotes: Remotes,
+        ledger: Ledger,
+        clock: Clock,
+        speed: float,
+        end_call: EndCall,
+        held: Callable[[], bool],
     ) -> None:
+        self._held = held
         self._roster = roster
         self._remotes = remotes
         self._ledger = ledger
@@ -83,6 +93,8 @@ class Outage:
 
     def _let_idle_go(self) -> None:
         since = self._ledger.unwritable_since
+        if not self._held():
+            return  # another worker may be about to submit them, and the call would be paid for nothing
         if since is None or self._clock.monotonic() - since < IDLE_SECONDS / self._speed:
             return
         for run in self._roster.of_status(*UNCALLED):
