@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import comparison, figures, limits, lists, render, startup, window
+from benchmarks import comparison, figures, limits, lists, pools, render, startup, window, workers
 
 QUICK_FOLDER: Final = figures.ROOT / "benchmarks" / "out" / "quick"
 SIZES: Final = (50, 200, 1000)
@@ -68,6 +68,16 @@ def history(asked: argparse.Namespace) -> bool:
     return _keep("lists", lists.measure((100, 1000) if asked.quick else lists.SIZES), asked.folder)
 
 
+def warm(asked: argparse.Namespace) -> bool:
+    """What a pool of warm sessions saves and costs."""
+    return _keep("pools", pools.measure(quick=asked.quick), asked.folder)
+
+
+def several(asked: argparse.Namespace) -> bool:
+    """How soon a dead worker's batch is taken over, and what a second worker carries."""
+    return _keep("workers", workers.measure(quick=asked.quick), asked.folder)
+
+
 def _keep(part: str, rows: list[dict[str, Any]], folder: Path) -> bool:
     figures.save(part, rows, folder=folder)
     for row in rows:
@@ -96,6 +106,8 @@ PARTS: Final = {
     "scale": scale,
     "limits": least,
     "lists": history,
+    "pools": warm,
+    "workers": several,
     "render": page,
 }
 

@@ -15,6 +15,13 @@ FOLDER: Final = ROOT / "docs" / "benchmarks"
 DIGITS: Final = 4
 
 
+def _load() -> float:
+    return round(os.getloadavg()[0], 2)
+
+
+LOAD_BEFORE: Final = _load()  # when this process began
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on, how busy it was, and when."""
     return {
@@ -22,7 +29,8 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 2),
+        "load_before": LOAD_BEFORE,
+        "load": _load(),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
 

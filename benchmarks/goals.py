@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-from benchmarks import idle
+from benchmarks import idle, service
 from benchmarks.comparison import GRACE_SECONDS, OURS
+from benchmarks.lists import MOST
+from benchmarks.workers import ratio
 
 RATIO: Final = 1.10
 SHARE_OF_CALL: Final = 0.05
@@ -73,7 +75,13 @@ def middle(rows: Sequence[Row], figure: Any) -> float:
     return float(median(figure(row) for row in rows))
 
 
-def verdicts(rows: Sequence[Row], requests: Sequence[Row], scale: Sequence[Row]) -> list[Verdict]:
+def verdicts(
+    rows: Sequence[Row],
+    requests: Sequence[Row] = (),
+    scale: Sequence[Row] = (),
+    lists: Sequence[Row] = (),
+    workers: Sequence[Row] = (),
+) -> list[Verdict]:
     """Every goal that can be judged from these figures."""
     balanced = groups(rows, client=OURS, variant="balanced")
     return [
@@ -82,6 +90,7 @@ def verdicts(rows: Sequence[Row], requests: Sequence[Row], scale: Sequence[Row])
         *_teardown(balanced),
         *_requests(requests),
         *_overhead(scale),
+        *_service(lists, workers),
     ]
 
 
@@ -198,6 +207,23 @@ def _overhead(scale: Sequence[Row]) -> list[Verdict]:
         found.append(
             _one("event-loop lag p99 at 5,000", f"under {LATE_MS:g} ms", f"{late:.0f} ms", reached=late < LATE_MS)
         )
+    return found
+
+
+def _service(lists: Sequence[Row], workers: Sequence[Row]) -> list[Verdict]:
+    found = []
+    if lists:
+        worst = max(lists, key=lambda row: row["ratio"])
+        few, many = service.sizes(worst)
+        shown = f"worst {worst['ratio']:.2f} ({worst['name']})"
+        name = f"a list at {many:,} batches in history / at {few:,}"
+        found.append(_one(name, f"at most {MOST:g}", shown, reached=worst["ratio"] <= MOST))
+    sooner = ratio(workers)
+    if sooner is not None:
+        found.append(_one("time of one worker / of two, same load", "above 1", f"{sooner:.2f}", reached=sooner > 1))
+    if workers:
+        wrong = sum(row["alive"] + row["submitted_twice"] for row in workers)
+        found.append(_one("left alive or submitted twice by killed workers", "0", f"{wrong}", reached=wrong == 0))
     return found
 
 

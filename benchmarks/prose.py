@@ -13,8 +13,13 @@ ones times the speed. So what a client waits in real seconds, whatever the speed
 life. Ratios within one run mean something; absolute figures depend on the machine. No test asserts a time.
 
 `make bench` measures everything and writes this page; `python -m benchmarks PART` measures one part (`compare`,
-`requests`, `scale`, `limits`, `startup`, `window`; `--quick` for a small one), `python -m benchmarks render` writes the
-page again from the figures in `docs/benchmarks/`."""
+`requests`, `scale`, `limits`, `startup`, `window`, `pools`, `lists`, `workers`; `--quick` for a small one),
+`python -m benchmarks render` writes the page again from the figures in `docs/benchmarks/`."""
+MEASURED: Final = """Measured, with the load of the machine in the minute before a part began (where it was kept) and
+in its last minute, the part's own included:"""
+EARLIER: Final = """The figures of {parts} are of an earlier commit, before the engine was replaced
+([decision 0021](decisions/0021-the-batch-row-is-the-queue.md)); none was measured again since, for together
+they take an hour."""
 PEERS: Final = """The peers are in `benchmarks/peers/`, written as a competent person would write them:
 
 - **guide**: the script of Cekura's manual-flow guide grown to N runs. Starts all sessions behind a semaphore, submits
@@ -57,6 +62,26 @@ to four other requests; the rest of its CPU is the engine's, the event loop's an
 STARTUP: Final = """## Start-up
 
 Whole processes, real seconds, median of the repetitions."""
+STARTUP_BEFORE: Final = """Before the engine was replaced (2026-11-21, a machine of the same kind), the first start call
+was reached after 1.30 s, of which the import of the engine's library took 0.57 s."""
+POOLS: Final = """## Session pools
+
+The same batch twice, all its runs at once (`benchmarks/pools.py`): each run starts a session of its own, then as many
+warm sessions wait since the pool was full for a minute. Start to submit is what a run waits from the moment it gets a
+session, or begins to start one, until Cekura has its room. Idle is all that the batch's sessions were paid for outside
+calls; *in the pool* is the part of it before a run took them. A pool pays when a run's wait matters more than these
+seconds; the sooner its sessions are taken, the fewer they are."""
+LISTS: Final = """## Lists as history grows
+
+Milliseconds, median of the repetitions, both histories by turns in the same run (`benchmarks/lists.py`). The last rows
+are whole commands, the start of the process included."""
+WORKERS: Final = """## Several workers
+
+`orchestrator serve` on one PostgreSQL (`benchmarks/workers.py`), real seconds. A worker that drives a batch in the
+middle of its calls is killed, and the batch stands still until another drives it: the rest of the lease that the dead
+one held, and the quarter of a lease after which the others look again."""
+LOAD: Final = """The same load for one worker and for two, by turns: {batches} batches of {runs} runs, where each worker
+has room for {at_once} batches at once."""
 WINDOW: Final = """## What fits into the six seconds after SIGTERM
 
 At life's own pace; a batch of calls that never end is told to stop once all are on."""

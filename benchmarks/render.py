@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import figures, goals, idle, plot, prose
+from benchmarks import figures, goals, idle, plot, prose, service
 from benchmarks.comparison import BUDGETS, FEW, GRACE_SECONDS, OURS, RULES
 from benchmarks.tables import each, percent, table
 
@@ -32,7 +32,9 @@ WORDS: Final = {
 }
 
 
-PARTS: Final = ("compare", "requests", "scale", "limits", "startup", "window")
+PARTS: Final = ("compare", "requests", "scale", "limits", "startup", "window", "pools", "lists", "workers")
+JUDGED: Final = ("requests", "scale", "lists", "workers")
+ENGINE_REPLACED: Final = "2026-11-25"  # figures of an earlier day are those of the engine before
 
 
 def render(folder: Path = figures.FOLDER) -> Path:
@@ -42,7 +44,7 @@ def render(folder: Path = figures.FOLDER) -> Path:
     sections = [
         prose.INTRO,
         _machines(kept),
-        _judged(rows, _rows(kept["requests"]), _rows(kept["scale"])),
+        _judged(goals.verdicts(rows, **{part: _rows(kept[part]) for part in JUDGED})),
         prose.PEERS,
         prose.TIME,
         _time_table(rows),
@@ -59,8 +61,10 @@ def render(folder: Path = figures.FOLDER) -> Path:
         _least_table(_rows(kept["limits"])),
         prose.STARTUP,
         _startup_table(_rows(kept["startup"])),
+        prose.STARTUP_BEFORE,
         prose.WINDOW,
         _window_table(_rows(kept["window"])),
+        *service.sections(**{part: _rows(kept[part]) for part in ("pools", "lists", "workers")}),
         prose.LIMITS,
         _limits(rows),
     ]
@@ -74,20 +78,25 @@ def _rows(document: Any) -> list[Row]:
 
 
 def _machines(kept: Mapping[str, Any]) -> str:
-    lines = []
-    for part, document in kept.items():
-        if isinstance(document, dict):
-            found = document["machine"]
-            lines.append(
-                f"- `{part}`: {found['date']}, {found['system']}, {found['processor']}, {found['cores']} cores,"
-                f" Python {found['python']}"
-            )
-    return "Measured:\n\n" + "\n".join(lines)
+    found = {part: document["machine"] for part, document in kept.items() if isinstance(document, dict)}
+    lines = [
+        f"- `{part}`: {one['date']}, {one['system']}, {one['processor']}, {one['cores']} cores,"
+        f" Python {one['python']}, {_load_of(one)}"
+        for part, one in found.items()
+    ]
+    old = [f"`{part}`" for part, one in found.items() if one["date"] < ENGINE_REPLACED]
+    more = [prose.EARLIER.format(parts=", ".join(old))] if old else []
+    return "\n\n".join([prose.MEASURED, "\n".join(lines), *more])
 
 
-def _judged(rows: Sequence[Row], requests: Sequence[Row], scale: Sequence[Row]) -> str:
+def _load_of(found: Row) -> str:
+    after = f"load {found['load']:.1f}"
+    return f"load {found['load_before']:.1f}, then {found['load']:.1f}" if "load_before" in found else after
+
+
+def _judged(verdicts: Sequence[goals.Verdict]) -> str:
     words = {True: "yes", False: "**no**", None: ""}
-    found = [(one.figure, one.goal, one.found, words[one.reached]) for one in goals.verdicts(rows, requests, scale)]
+    found = [(one.figure, one.goal, one.found, words[one.reached]) for one in verdicts]
     return "## What is judged\n\n" + table(("figure", "goal", "found", "reached"), found)
 
 

@@ -17,6 +17,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from benchmarks import workers as team
 from tests.support.fleet import LEASE, Fleet, started_twice
 from tests.support.play import Play
 from tests.support.postgres import PostgresServer
@@ -148,34 +149,8 @@ def broken(box, views):
 
 async def throughput():
     """The same load for one worker and for two, each of which drives two batches at once."""
-    seconds = [await _load(workers) for workers in (1, 2)]
-    say(f"8 batches of 4 runs: one worker {seconds[0]:.1f} s, two workers {seconds[1]:.1f} s, ratio")
-    say(f"{seconds[0] / seconds[1]:.2f} (real seconds, two batches at once for each worker)")
-
-
-async def _load(workers):
-    server = PostgresServer()
-    server.start()
-    box = Play(**CALLS | {"call_seconds": (60.0, 60.0)}, calls_limit=50)
-    with tempfile.TemporaryDirectory(prefix="orc-workers-") as folder:
-        fleet = Fleet(url=server.create(), environment=box.environment(), folder=Path(folder), speed=SPEED)
-        try:
-            for _ in range(workers):
-                fleet.start(ORCHESTRATOR_BATCHES_AT_ONCE="2")
-            await fleet.until(lambda: _alive(fleet, workers))
-            began = time.monotonic()
-            ids = [await fleet.create(name=f"load-{number}") for number in range(8)]
-            await fleet.until(partial(fleet.all_closed, ids), limit=300)
-            return time.monotonic() - began
-        finally:
-            fleet.close()
-            box.close()
-            server.stop()
-            server.remove()
-
-
-async def _alive(fleet, workers):
-    return len(await fleet.living()) >= workers
+    for line in team.lines(await team.loads(1)):
+        say(line)
 
 
 if __name__ == "__main__":
