@@ -39,6 +39,7 @@ class Case:
 
 def measure(*, quick: bool = False) -> list[dict[str, Any]]:
     """One row without a pool and one with."""
+    logger.remove()  # what is printed is the figures
     runs = 4 if quick else 20
     return [_measured(Case(runs=runs, pooled=pooled)) for pooled in (False, True)]
 
@@ -63,7 +64,8 @@ async def _played(case: Case, environ: dict[str, str], sandbox: RunningSandbox) 
         row = await _batch(worker, case, sandbox)
         if keeping is not None:
             await _emptied(worker, keeping)
-    return row
+    everything = idle_seconds(sandbox.history())
+    return row | {"idle_unused": everything - row["idle_seconds"]}
 
 
 async def _batch(worker: Any, case: Case, sandbox: RunningSandbox) -> dict[str, Any]:
@@ -186,7 +188,6 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, and print the table."""
-    logger.remove()
     print("\n".join(lines(measure(quick="--quick" in sys.argv[1:]))))
 
 

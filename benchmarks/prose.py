@@ -69,8 +69,9 @@ POOLS: Final = """## Session pools
 The same batch twice, all its runs at once (`benchmarks/pools.py`): each run starts a session of its own, then as many
 warm sessions wait since the pool was full for a minute. Start to submit is what a run waits from the moment it gets a
 session, or begins to start one, until Cekura has its room. Idle is all that the batch's sessions were paid for outside
-calls; *in the pool* is the part of it before a run took them. A pool pays when a run's wait matters more than these
-seconds; the sooner its sessions are taken, the fewer they are."""
+calls; *in the pool* is the part of it before a run took them. What the pool started again in their place, and nobody
+took until the batch had ended, is a column of its own. A pool pays when a run's wait matters more than these seconds;
+the sooner its sessions are taken, the fewer they are."""
 LISTS: Final = """## Lists as history grows
 
 Milliseconds, median of the repetitions, both histories by turns in the same run (`benchmarks/lists.py`). The last rows

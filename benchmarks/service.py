@@ -31,6 +31,7 @@ def sections(*, pools: Sequence[Row], lists: Sequence[Row], workers: Sequence[Ro
 
 def _pools_table(rows: Sequence[Row]) -> str:
     head = ("sessions", "runs", "passed", "start to submit, p50, s", "p95", "batch, s", "idle a run, s", "in the pool")
+    head += ("started again, unused",)
     return table(
         head,
         (
@@ -43,6 +44,7 @@ def _pools_table(rows: Sequence[Row]) -> str:
                 f"{row['batch_seconds']:.1f}",
                 f"{row['idle_seconds'] / row['runs']:.1f}",
                 f"{row['idle_in_pool'] / row['runs']:.1f}",
+                f"{row['idle_unused'] / row['runs']:.1f}",
             )
             for row in rows
         ),

@@ -32,6 +32,7 @@ def a_batch(*, pooled, wait, idle, in_pool):
         "batch_seconds": 60.0,
         "idle_seconds": idle,
         "idle_in_pool": in_pool,
+        "idle_unused": 420.0 if pooled else 0.0,
         "served": 10 if pooled else 0,
     }
 
@@ -64,8 +65,8 @@ def verdict(beginning, **parts):
 def test_the_page_shows_what_a_pool_saves_and_what_its_waiting_costs(page):
     shown = section(page(pools=[WITHOUT, WITH]), "Session pools")
 
-    assert "| started for runs | 10 | 10 | 7.00 | 8.00 | 60.0 | 13.0 | 0.0 |" in shown
-    assert "| warm, from a pool | 10 | 10 | 0.25 | 1.25 | 60.0 | 78.0 | 70.0 |" in shown
+    assert "| started for runs | 10 | 10 | 7.00 | 8.00 | 60.0 | 13.0 | 0.0 | 0.0 |" in shown
+    assert "| warm, from a pool | 10 | 10 | 0.25 | 1.25 | 60.0 | 78.0 | 70.0 | 42.0 |" in shown
     assert "saves each run 6.8 s of 7.0 s" in shown
     assert "here 70 for each of the 10" in shown
 
