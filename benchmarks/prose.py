@@ -17,9 +17,9 @@ life. Ratios within one run mean something; absolute figures depend on the machi
 `python -m benchmarks render` writes the page again from the figures in `docs/benchmarks/`."""
 MEASURED: Final = """Measured, with the load of the machine in the minute before a part began (where it was kept) and
 in its last minute, the part's own included:"""
-EARLIER: Final = """The figures of {parts} are of an earlier commit, before the engine was replaced
-([decision 0021](decisions/0021-the-batch-row-is-the-queue.md)); none was measured again since, for together
-they take an hour."""
+EARLIER: Final = """The figures of {parts} are of an earlier commit,
+before the engine was replaced ([decision 0021](decisions/0021-the-batch-row-is-the-queue.md)); none was measured again
+since, for together they take an hour."""
 PEERS: Final = """The peers are in `benchmarks/peers/`, written as a competent person would write them:
 
 - **guide**: the script of Cekura's manual-flow guide grown to N runs. Starts all sessions behind a semaphore, submits
@@ -61,9 +61,10 @@ of its own (as paid calls are made), and the rows of a whole run. A run makes on
 to four other requests; the rest of its CPU is the engine's, the event loop's and the polls'."""
 STARTUP: Final = """## Start-up
 
-Whole processes, real seconds, median of the repetitions."""
-STARTUP_BEFORE: Final = """Before the engine was replaced (2026-11-21, a machine of the same kind), the first start call
-was reached after 1.30 s, of which the import of the engine's library took 0.57 s."""
+Whole processes, real seconds, median of the repetitions; CPU seconds as well, for they say more where the machine was
+busy."""
+STARTUP_BEFORE: Final = """Before the engine was replaced (2026-11-21, a machine of the same kind at a load of 0.9), the
+first start call was reached after 1.30 s, of which the import of the engine's library took 0.57 s."""
 POOLS: Final = """## Session pools
 
 The same batch twice, all its runs at once (`benchmarks/pools.py`): each run starts a session of its own, then as many

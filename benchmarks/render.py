@@ -294,10 +294,9 @@ def _least_table(rows: Sequence[Row]) -> str:
 
 
 def _startup_table(rows: Sequence[Row]) -> str:
-    head = ("what", "median", "shortest", "longest", "of")
-    return table(
-        head, ((row["name"], row["median"], row["shortest"], row["longest"], row["repetitions"]) for row in rows)
-    )
+    head = ("what", "median", "shortest", "longest", "CPU", "of")
+    names = ("name", "median", "shortest", "longest", "cpu", "repetitions")
+    return table(head, (tuple(row.get(name) for name in names) for row in rows))
 
 
 def _window_table(rows: Sequence[Row]) -> str:
