@@ -34,20 +34,23 @@ class Records:
 
     async def get(self, session_id: str, *, begun_at: datetime) -> SessionRecord:
         """The record of a session that was begun at `begun_at`; RemoteNotFound: the key is shown none."""
-        listed: asyncio.Future[SessionRecord | None] = asyncio.get_running_loop().create_future()
-        self._wanted[session_id] = (begun_at, listed)
+        fresh: asyncio.Future[SessionRecord | None] = asyncio.get_running_loop().create_future()
+        _, listed = self._wanted.setdefault(session_id, (begun_at, fresh))
         if self._collecting is None:
             self._collecting = asyncio.create_task(self._collect(), name="collect session records")
-        found = await listed
+        found = await asyncio.shield(listed)  # two may ask for one session: neither takes the answer from the other
         return found if found is not None else await self._agent.get_session(session_id)
 
     async def _collect(self) -> None:
         await self._gather()
         wanted, self._wanted, self._collecting = self._wanted, {}, None
         oldest = min(at for at, _ in wanted.values())
-        found = await self._list(oldest, wanted) if len(wanted) > max(FEW, self._pages) else {}
-        for session_id, (_, listed) in wanted.items():
-            if not listed.done():  # whoever asked may be gone
+        found: Mapping[str, SessionRecord] = {}
+        try:
+            if len(wanted) > max(FEW, self._pages):
+                found = await self._list(oldest, wanted)
+        finally:  # whatever became of the list, nobody waits for it any more
+            for session_id, (_, listed) in wanted.items():
                 listed.set_result(found.get(session_id))
 
     async def _gather(self) -> None:
