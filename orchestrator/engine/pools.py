@@ -68,6 +68,7 @@ class PoolKeeper:
         self._shared = shared
         self._kept: dict[asyncio.Task[None], Warming] = {}
         self._draining = False
+        self._troubled = False
 
     async def run(self) -> None:
         """Claim pools and keep them, until cancelled; then their rows stay as they are, for whoever comes next."""
@@ -99,8 +100,11 @@ class PoolKeeper:
             for name in (one for one in free if one not in kept):
                 if await self._store.write(partial(pool_rows.claim_pool, name=name, worker_id=worker_id)):
                     self._keep(name, worker_id, tasks)
+            self._troubled = False
         except OrchestratorError as error:
-            logger.error("pools could not be looked for", error=str(error))
+            if not self._troubled:  # once, not at each look while the state is away
+                logger.error("pools cannot be looked for", error=str(error))
+            self._troubled = True
 
     def _keep(self, name: str, worker_id: str, tasks: asyncio.TaskGroup) -> None:
         starts = WarmStarts(
@@ -111,7 +115,7 @@ class PoolKeeper:
             place=self._place,
             worker_id=worker_id,
             speed=self._speed,
-            sure=self._sure,
+            sure=partial(self._sure_as, worker_id),
             shared=self._shared,
         )
         warming = Warming(
@@ -129,6 +133,10 @@ class PoolKeeper:
         task = tasks.create_task(self._supervised(name, warming), name=f"keep pool {name}")
         self._kept[task] = warming
         task.add_done_callback(lambda ended: self._kept.pop(ended, None))
+
+    async def _sure_as(self, worker_id: str) -> bool:
+        """Whether what was owned under this name is owned still; a worker that was fenced goes by another one."""
+        return await self._sure() and self._worker_id() == worker_id
 
     async def _supervised(self, name: str, warming: Warming) -> None:
         """A defect in one pool must not end the others; its sessions are kept on by the next look."""

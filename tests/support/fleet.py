@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,16 @@ class Fleet:
             )
         self.workers.append(worker)
         return worker
+
+    async def serving(self, worker):
+        """Where a worker answers over HTTP, once it does."""
+        log = self.folder / f"worker-{self.workers.index(worker)}.log"
+
+        async def said():
+            assert worker.poll() is None, log.read_text(encoding="utf-8")
+            return re.search(r" serves .* at (http://\S+)", log.read_text(encoding="utf-8"))
+
+        return (await self.until(said)).group(1)
 
     async def create(self, *, runs=4, concurrency=4, calls=4, scenario=101, name="shared"):
         """A batch that waits for whichever worker is free."""
