@@ -82,7 +82,12 @@ class Service:
             await worker.clock.sleep(LOOK_EVERY)
         await worker.driver.stand_still(seconds=ANSWER_SECONDS)
         await self._teardown(seconds=max(TEARDOWN_SECONDS, until - worker.clock.monotonic()))
-        alive = [one for one in await self._unsettled() if not one.torn_down]
+        driven = worker.driver.rosters
+        alive = [
+            one
+            for one in await self._unsettled()
+            if not one.torn_down and (one.batch_id in driven or not worker.store.shared)
+        ]
         await worker.membership.take_part(serves=False)  # the last look: others may have stopped at the same time
         return Left(batches=len(worker.driver.rosters), sessions=len(alive), handed_over=self.accompanied)
 

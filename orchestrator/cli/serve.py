@@ -69,7 +69,7 @@ async def serve(order: ServeOrder) -> int:
             async with ApiServer(context, host=order.host, port=order.port) as server:
                 notes.note(f"worker {worker.membership.worker_id} serves {worker.store.place} at {server.url}")
                 left = await _serve_until_asked(service, order, interruption, notes)
-            notes.note(_left_text(left))
+            notes.note(left_text(left))
     return int(ExitCode.LEFT_BEHIND if left.sessions and not left.handed_over else ExitCode.PASSED)
 
 
@@ -121,7 +121,8 @@ def _unheard(_before: Run, _after: Run) -> None:
     """Who serves thousands of runs prints no line for each."""
 
 
-def _left_text(left: Left) -> str:
+def left_text(left: Left) -> str:
+    """What a worker that stopped says of what it left."""
     if not left.batches and (left.handed_over or not left.sessions):
         return "stopped; nothing is left"
     what = f"{counted(left.batches, 'batch')} open, {counted(left.sessions, 'session')} that may be alive"

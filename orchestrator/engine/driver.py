@@ -326,7 +326,7 @@ class Driver:
         return Recovery(
             roster=roster,
             remotes=self._remotes,
-            store=self._store,
+            shared=self._store.shared,
             clock=self._clock,
             speed=roster.batch.speed,
             worker_id=lambda: self._membership.worker_id,

@@ -9,11 +9,11 @@ torn down but not used.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.domain.errors import RemoteError
@@ -21,9 +21,9 @@ from orchestrator.domain.observation import Participant, SessionRecord
 from orchestrator.domain.session import Session
 from orchestrator.engine.remotes import Remotes
 from orchestrator.store import sessions as session_rows
-from orchestrator.store.database import Store
 
 SHOWN_WITHIN: Final = 60.0  # seconds after which what presence does not show yet (lag, a cold start) it never will
+Read = Callable[[Callable[[Any], Any]], Awaitable[Any]]
 CLOCK_SLACK: Final = timedelta(seconds=5)
 
 
@@ -37,11 +37,15 @@ class Found:
 
 
 class StartLookup:
-    """Finds sessions whose start answer was lost. Every call it makes only reads, and may be repeated."""
+    """Finds sessions whose start answer was lost. Every call it makes only reads, and may be repeated.
 
-    def __init__(self, *, remotes: Remotes, store: Store, worker_id: Callable[[], str]) -> None:
+    `read` runs a query on the state, and `shared` is whether other workers start sessions too.
+    """
+
+    def __init__(self, *, remotes: Remotes, read: Read, shared: bool, worker_id: Callable[[], str]) -> None:
         self._remotes = remotes
-        self._store = store
+        self._read = read
+        self._shared = shared
         self._worker_id = worker_id
 
     async def find(self, session: Session, *, exclusive: bool) -> Found | None:
@@ -93,16 +97,17 @@ class StartLookup:
         if not exclusive:
             return None
         if under_way:
-            earliest = await self._store.read(partial(session_rows.earliest_sent, nonces=under_way))
+            earliest = await self._read(partial(session_rows.earliest_sent, nonces=under_way))
             unheld = [record for record in unheld if _created_before(record, earliest and earliest - CLOCK_SLACK)]
         return unheld[0].session_id if unheld else None
 
     async def _under_way(self) -> frozenset[str]:
         """The starts that are being made now, here and by other workers."""
         here = frozenset(self._remotes.starting)
-        if not self._store.shared:
+        if not self._shared:
             return here
-        return here | await self._store.read(partial(session_rows.sent_by_others, worker_id=self._worker_id()))
+        others: frozenset[str] = await self._read(partial(session_rows.sent_by_others, worker_id=self._worker_id()))
+        return here | others
 
     async def _room_by_mark(self, nonce: str) -> tuple[str | None, Participant | None]:
         for client in self._remotes.daily.clients:
@@ -123,7 +128,7 @@ class StartLookup:
         """
         since = (session.sent_at or session.intended_at) - CLOCK_SLACK
         records = await agent.list_sessions(since=since, active_only=True)
-        held = await self._store.read(session_rows.known_session_ids)
+        held = await self._read(session_rows.known_session_ids)
         return [record for record in records if record.session_id not in held]
 
 

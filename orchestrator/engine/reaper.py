@@ -74,7 +74,7 @@ class Reaper:
         self._doomed = doomed
         self._hurry = hurry
         self._crew = TeardownCrew(remotes=remotes, hurried=hurried, speed=speed)
-        self._lookup = StartLookup(remotes=remotes, store=store, worker_id=worker_id)
+        self._lookup = StartLookup(remotes=remotes, read=store.read, shared=store.shared, worker_id=worker_id)
         self._tries: dict[str, int] = {}
         self._unrecorded: dict[str, datetime | None] = {}  # torn down beside the state: when to try again, None: done
 

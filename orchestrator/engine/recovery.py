@@ -22,7 +22,6 @@ from orchestrator.engine.roster import Roster
 from orchestrator.engine.submitter import Submitter, candidate_of
 from orchestrator.store import sessions as session_rows
 from orchestrator.store import submissions as submission_rows
-from orchestrator.store.database import Store
 
 LOOK_AGAIN: Final = 5.0
 NEVER_SENT: Final = "the process ended before it was sent"
@@ -42,7 +41,7 @@ class Recovery:
         *,
         roster: Roster,
         remotes: Remotes,
-        store: Store,
+        shared: bool,
         clock: Clock,
         speed: float,
         worker_id: Callable[[], str],
@@ -50,7 +49,7 @@ class Recovery:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
-        self._lookup = StartLookup(remotes=remotes, store=store, worker_id=worker_id)
+        self._lookup = StartLookup(remotes=remotes, read=roster.read, shared=shared, worker_id=worker_id)
         self._interval = LOOK_AGAIN / speed
         self._shown_within = SHOWN_WITHIN / speed
 

@@ -70,17 +70,23 @@ class Fleet:
 
     async def serving(self, worker):
         """Where a worker answers over HTTP, once it does."""
+
+        async def found():
+            assert worker.poll() is None, self.logs()
+            return await self.serving_now(worker)
+
+        return await self.until(found)
+
+    async def serving_now(self, worker):
+        """The same; None where it does not yet."""
         log = self.folder / f"worker-{self.workers.index(worker)}.log"
+        said = re.search(r" serves .* at (http://\S+)", log.read_text(encoding="utf-8"))
+        return said.group(1) if said else None
 
-        async def said():
-            assert worker.poll() is None, log.read_text(encoding="utf-8")
-            return re.search(r" serves .* at (http://\S+)", log.read_text(encoding="utf-8"))
-
-        return (await self.until(said)).group(1)
-
-    async def create(self, *, runs=4, concurrency=4, calls=4, scenario=101, name="shared"):
+    async def create(self, *, runs=4, concurrency=4, calls=4, scenario=101, name="shared", pool=None):
         """A batch that waits for whichever worker is free."""
         text = PLAN.format(name=name, runs=runs, concurrency=concurrency, calls=calls, scenario=scenario)
+        text = text.replace("support-bot", f"support-bot, pool: {pool}") if pool else text
         loaded = plan_from_text(text)
         batch, planned = new_batch(loaded, now=self.clock.now(), speed=self.speed, origin=Origin.API)
         await self.store.write(partial(batch_rows.record_batch, batch=batch, planned=planned))
