@@ -59,7 +59,8 @@ class Outage:
 
     async def _last_out(self) -> None:
         next_poll = 0.0
-        while self._ledger.unwritable:
+        # The write that waits may be another batch's: a roster that is finished rests no more, and would hold the loop.
+        while self._ledger.unwritable and not self._roster.finished:
             if self._clock.monotonic() >= next_poll:
                 next_poll = self._clock.monotonic() + self._roster.plan.timing.poll_interval
                 await self._follow_calls()

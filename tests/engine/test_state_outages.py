@@ -1,6 +1,8 @@
 """The state cannot be written for a while, at the worst of moments: nothing is forgotten, and nothing believed."""
 
 import asyncio
+import signal
+from contextlib import contextmanager
 
 from orchestrator.app.batches import cancel_batch
 from orchestrator.domain.errors import StateUnusable
@@ -25,6 +27,32 @@ class Disk:
             await asyncio.sleep(0)
             raise StateUnusable("no space left on device")
         return await self._write(unit)
+
+
+class StubbornDisk(Disk):
+    """Refuses nothing but the units that `begins` names, for as long."""
+
+    async def write(self, unit):
+        return await (super().write(unit) if self._begins(unit) else self._write(unit))
+
+
+@contextmanager
+def no_loop_that_never_gives_way(seconds=15):
+    """Fail rather than hang where virtual time stands still; the engine's own supervisor would hide what is raised."""
+    stuck = []
+
+    def interrupt(_signal, frame):
+        stuck.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        raise RuntimeError("a loop never gave way")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert stuck == []
 
 
 def any_unit(_unit):
@@ -80,6 +108,26 @@ def test_an_end_that_could_not_be_recorded_is_not_believed(tmp_path):
     ended, wrong = played(tmp_path, during, plan=plan, sandbox={"evaluate_seconds": 5.0})
     assert wrong == []
     assert all(session.torn_down for session in ended.view.sessions)
+
+
+def test_the_last_verdict_may_be_written_while_another_batchs_write_still_waits(tmp_path):
+    """Then the watch over the outage has nothing left to watch: it must not keep the loop from the write that waits."""
+    written = []
+
+    def of_another_batch(_connection):
+        written.append(True)
+
+    async def during(worker, _box, batch_id):
+        StubbornDisk(worker, begins=lambda unit: unit is of_another_batch, seconds=60.0)
+        await virtually(lambda: batch_id in worker.driver.rosters, every=0.1)
+        roster = worker.driver.rosters[batch_id]
+        await virtually(lambda: roster.count(RunStatus.CALL_ENDED), every=0.1)
+        await worker.driver._ledger.write(of_another_batch)
+
+    with no_loop_that_never_gives_way():
+        _, wrong = played(tmp_path, during, sandbox={"evaluate_seconds": 20.0})
+    assert wrong == []
+    assert written == [True]
 
 
 def test_a_short_outage_does_not_hold_the_batch_until_a_claim_runs_out(tmp_path):
