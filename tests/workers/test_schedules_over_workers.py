@@ -38,22 +38,21 @@ async def test_no_fire_is_lost_or_doubled_whatever_befalls_who_decides_it(
     config = service_file(tmp_path)
     for worker in [start(ours, server, config, name) for name in ("one", "two", "three")]:
         await ours.serving(worker)
-    begun = ours.clock.now()
 
-    killed = await struck_while_it_decides(ours, server, minutes=8, blow=lambda one: one.kill())
+    killed, since = await struck_while_it_decides(ours, server, minutes=8, blow=lambda one: one.kill())
     killed.wait(10)
     await ours.serving(start(ours, server, config, "four"))
-    await ours.until(lambda: all_decided(ours, begun - 8 * MINUTE))
+    await ours.until(lambda: all_decided(ours, since))
 
-    frozen = await struck_while_it_decides(ours, server, minutes=16, blow=lambda one: one.send_signal(signal.SIGSTOP))
-    await ours.until(lambda: all_decided(ours, begun - 16 * MINUTE))
+    frozen, since = await struck_while_it_decides(ours, server, minutes=16, blow=freeze)
+    await ours.until(lambda: all_decided(ours, since))
     frozen.send_signal(signal.SIGCONT)
 
-    await struck_while_it_decides(ours, server, minutes=24, blow=lambda _: restart(server))
-    await ours.until(lambda: all_decided(ours, begun - 24 * MINUTE))
+    _, since = await struck_while_it_decides(ours, server, minutes=24, blow=lambda _: restart(server))
+    await ours.until(lambda: all_decided(ours, since))
 
     await ours.until(lambda: nothing_open(ours))
-    await assert_fired_once(ours, since=begun - 24 * MINUTE)
+    await assert_fired_once(ours, since=since)
     assert_promises(box)
 
 
@@ -101,19 +100,26 @@ def start(ours, server, config, name):
     return worker
 
 
+def freeze(worker):
+    worker.send_signal(signal.SIGSTOP)
+
+
 def restart(server):
     server.stop()
     server.start()
 
 
 async def struck_while_it_decides(ours, server, *, minutes, blow):
-    """Let many fires come due at once, and strike the worker that is about to commit them; returns that worker."""
+    """Let many fires come due at once, and strike the worker that is about to commit them.
+
+    Returns that worker, and the moment after which every occurrence is to be decided.
+    """
     considered = ours.clock.now() - minutes * MINUTE
     await ours.store.write(lambda connection: connection.execute(update(schedules).values(considered_until=considered)))
     name = await asyncio.to_thread(who_decides, server, ours.url)
     struck = next(one for one in ours.workers if one.name == name)
     blow(struck)
-    return struck
+    return struck, considered
 
 
 def who_decides(server, url):
