@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 from typing import Any
 
 from orchestrator.domain.forecast import Preference
@@ -15,11 +16,26 @@ from orchestrator.domain.forecast import Preference
 Json = Mapping[str, Any]
 
 
+class Channel(StrEnum):
+    """How a run reaches the agent: `pipecat_v1` is ours to drive, the others are Cekura's."""
+
+    PIPECAT_V1 = "pipecat_v1"
+    PIPECAT_V2 = "pipecat_v2"
+    LIVEKIT_V2 = "livekit_v2"
+    VOICE = "voice"
+
+    @property
+    def automated(self) -> bool:
+        """True where Cekura starts and ends the sessions itself: one request, and we follow its runs."""
+        return self is not Channel.PIPECAT_V1
+
+
 class AgentKind(StrEnum):
-    """How sessions of the agent are started."""
+    """How sessions of the agent are started; `cekura`: by Cekura itself, as on every automated channel."""
 
     PIPECAT_CLOUD = "pipecat_cloud"
     PIPECAT_RUNNER = "pipecat_runner"
+    CEKURA = "cekura"
 
 
 class Evidence(StrEnum):
@@ -68,13 +84,38 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioSpec:
-    """One entry of `scenarios`: templates are still unrendered (they may name secrets from the environment)."""
+    """One scenario to run: templates are still unrendered (they may name secrets from the environment)."""
 
     scenario_id: int
     repeat: int
     body: Json
     publish_data_message: Any
     has_data_message: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutomatedSpec:
+    """What an automated channel's endpoint is given beside the scenarios.
+
+    Each scenario is run `frequency` times for every personality and every test profile listed (none listed: as the
+    scenario has it). `calls` bounds the calls of one request at once; None: the plan's own limit. `agent_data` replaces
+    what Cekura has saved for the agent. The last four are of phone calls only.
+    """
+
+    frequency: int = 1
+    personality_ids: tuple[int, ...] = ()
+    test_profile_ids: tuple[int, ...] = ()
+    calls: int | None = None
+    agent_data: Json | None = None
+    assistant_id: str | None = None
+    outbound_phone_number: str | None = None
+    agent_number: str | None = None
+    number_mode: str | None = None
+
+    @property
+    def combinations(self) -> tuple[tuple[int | None, int | None], ...]:
+        """Every personality with every test profile; None stands for what the scenario itself has."""
+        return tuple(product(self.personality_ids or (None,), self.test_profile_ids or (None,)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +173,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One validated plan. `digest` identifies its content; `env_names` are the variables its templates may read."""
+    """One validated plan. `digest` identifies its content; `env_names` are the variables its templates may read.
+
+    `automated` is there on automated channels. `result_name`: what Cekura's results are called; None: as the plan.
+    """
 
     name: str
     agent: AgentSpec
@@ -148,10 +192,15 @@ class Plan:
     infrastructure_retries: int
     gate: Gate
     digest: str
+    channel: Channel = Channel.PIPECAT_V1
+    automated: AutomatedSpec | None = None
+    result_name: str | None = None
 
     @property
     def run_count(self) -> int:
         """How many runs one batch of this plan has."""
+        if self.automated is not None:
+            return len(self.scenarios) * self.automated.frequency * len(self.automated.combinations)
         return sum(scenario.repeat for scenario in self.scenarios)
 
     def faster(self, speed: float) -> Plan:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
-from orchestrator.domain.plan import Plan, ScenarioSpec
+from orchestrator.domain.plan import AutomatedSpec, Plan, ScenarioSpec
 
 CREDITS_PER_MINUTE: Final = 5  # Cekura's price of a voice call, WebRTC included (its FAQ); metrics cost extra
 TYPICAL_CALL_SECONDS: Final = 120.0
 # A small bot; Pipecat Cloud's docs say 10 s at best, 30-60 s and more with large images.
 TYPICAL_START_SECONDS: Final = 10.0
+DISPATCHES_PER_SECOND: Final = 5.0  # calls that Cekura begins a second (its guide to load testing)
 
 _MINUTE: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """One run to come: `index` counts from 1 in the order of starting, `scenario_position` from 0 in the plan."""
+    """One run to come: `index` counts from 1 in the order of starting, `scenario_position` from 0 in the plan.
+
+    Personality and test profile are those an automated channel is asked for; None: what the scenario itself has.
+    """
 
     index: int
     scenario_position: int
     scenario: ScenarioSpec
+    personality_id: int | None = None
+    test_profile_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +40,9 @@ class Estimate:
 
     `call_seconds`: what one call is taken to last. `worst_case_call_minutes`: every call at its timeout, and every run
     retried as often as allowed. `credits_low`, `credits_high`: Cekura credits for typical and for worst-case calls,
-    without metrics. `session_minutes`: typical billed session time. `seconds`: the best the limits allow, from the
-    first start to the end of the last call. `order`: (index, scenario id) as runs will be started.
+    without metrics. `session_minutes`: typical session time billed by the provider of our
+    sessions, none on automated channels. `seconds`: the best the limits allow, from the first start to the end of the
+    last call. `order`: (index, scenario id) as runs will be started.
     """
 
     runs: int
@@ -47,7 +56,25 @@ class Estimate:
 
 
 def expand(plan: Plan) -> tuple[PlannedRun, ...]:
-    """Every run of the plan, one scenario after the other in turn.
+    """Every run of the plan in order, of whichever channel."""
+    return _hand_driven(plan) if plan.automated is None else tuple(_automated(plan, plan.automated))
+
+
+def _automated(plan: Plan, automated: AutomatedSpec) -> Iterator[PlannedRun]:
+    """Request by request: all runs with one personality and test profile, every scenario in turn."""
+    rounds = product(automated.combinations, range(automated.frequency), enumerate(plan.scenarios))
+    for index, ((personality_id, test_profile_id), _, (position, scenario)) in enumerate(rounds, start=1):
+        yield PlannedRun(
+            index=index,
+            scenario_position=position,
+            scenario=scenario,
+            personality_id=personality_id,
+            test_profile_id=test_profile_id,
+        )
+
+
+def _hand_driven(plan: Plan) -> tuple[PlannedRun, ...]:
+    """One scenario after the other in turn.
 
     A submission never holds the same scenario twice; taking turns lets sessions ready together go together.
     """
@@ -64,22 +91,40 @@ def expand(plan: Plan) -> tuple[PlannedRun, ...]:
     )
 
 
+def calls_at_once(plan: Plan) -> int:
+    """How many calls of this plan there are at once, at most."""
+    if plan.automated is not None:
+        return min(plan.limits.calls, plan.automated.calls or plan.limits.calls)
+    return min(plan.limits.calls, plan.limits.concurrency)
+
+
+def arithmetic(plan: Plan) -> str:
+    """How the number of runs comes about, in words a person can check against Cekura's documentation."""
+    if plan.automated is None:
+        return f"{plan.run_count} runs: the repeats of {len(plan.scenarios)} scenario entries"
+    factors = [f"{len(plan.scenarios)} scenarios", f"frequency {plan.automated.frequency}"]
+    factors += [f"{len(ids)} personalities" for ids in [plan.automated.personality_ids] if ids]
+    factors += [f"{len(ids)} test profiles" for ids in [plan.automated.test_profile_ids] if ids]
+    return f"{plan.run_count} runs: {' x '.join(factors)}"
+
+
 def estimate(plan: Plan, *, call_seconds: float = TYPICAL_CALL_SECONDS) -> Estimate:
     """Time and money for one batch, with calls of `call_seconds` (or of the plan's timeout, if that is shorter)."""
     runs = plan.run_count
     call = min(call_seconds, plan.timeouts.run)
-    slots = min(plan.limits.calls, plan.limits.concurrency)
+    slots = calls_at_once(plan)
     worst = runs * (1 + plan.infrastructure_retries) * plan.timeouts.run / _MINUTE
     session = TYPICAL_START_SECONDS + plan.timing.gather + call + plan.timing.teardown_grace
     by_slots = math.ceil(runs / slots) * call
-    by_starts = (runs - 1) / plan.limits.starts_per_second + call
+    per_second = DISPATCHES_PER_SECOND if plan.channel.automated else plan.limits.starts_per_second
+    by_starts = (runs - 1) / per_second + call
     return Estimate(
         runs=runs,
         call_seconds=call,
         worst_case_call_minutes=worst,
         credits_low=runs * call / _MINUTE * CREDITS_PER_MINUTE,
         credits_high=worst * CREDITS_PER_MINUTE,
-        session_minutes=runs * session / _MINUTE,
+        session_minutes=0.0 if plan.channel.automated else runs * session / _MINUTE,
         seconds=max(by_slots, by_starts),
         order=tuple((run.index, run.scenario.scenario_id) for run in expand(plan)),
     )

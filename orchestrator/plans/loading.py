@@ -14,6 +14,8 @@ from orchestrator.domain.forecast import Preference
 from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
+    AutomatedSpec,
+    Channel,
     Evidence,
     Gate,
     Limits,
@@ -26,13 +28,32 @@ from orchestrator.domain.plan import (
 )
 from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
-from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
+from orchestrator.plans.model import AgentSection, CekuraSection, PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
 from orchestrator.plans.source import SIZE_LIMIT, Source, from_json, parse
 
 DATA_MESSAGE_LIMIT: Final = 65_536  # bytes; our own, for Cekura and Daily publish none
+
+FIRST_CEKURA_KEYS: Final = frozenset({"agent", "mock_tool_names"})
+FIRST_KEYS: Final = frozenset(
+    {
+        "version",
+        "name",
+        "env",
+        "agent",
+        "cekura",
+        "scenarios",
+        "limits",
+        "timeouts",
+        "timing",
+        "readiness",
+        "prefer",
+        "retries",
+        "gate",
+    }
+)
 
 _NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 _SMALLEST: Final = (
@@ -157,11 +178,11 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def _plan(file: PlanFile, *, name: str) -> Plan:
-    values = {**file.model_dump(), "name": file.name or _usable_name(name)}
+    values = {**_values(file), "name": file.name or _usable_name(name)}
     limits, timing = file.limits, file.timing
     return Plan(
         name=values["name"],
-        agent=agent_of(file.agent),
+        agent=_agent(file),
         cekura_agent_id=file.cekura.agent,
         mock_tool_names=None if file.cekura.mock_tool_names is None else tuple(file.cekura.mock_tool_names),
         scenarios=tuple(_scenario(entry) for entry in file.scenarios),
@@ -182,6 +203,51 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         infrastructure_retries=file.retries.infrastructure,
         gate=Gate(min_pass_rate=file.gate.min_pass_rate, max_inconclusive=file.gate.max_inconclusive),
         digest=digest_of(values),
+        channel=Channel(file.channel),
+        automated=_automated(file.cekura) if Channel(file.channel).automated else None,
+        result_name=file.cekura.name,
+    )
+
+
+def _values(file: PlanFile) -> dict[str, Any]:
+    """What the digest is of: keys that came to the format later count where they are written, so old digests stay."""
+    values = file.model_dump()
+    values["cekura"] = {
+        key: value for key, value in values["cekura"].items() if value is not None or key in FIRST_CEKURA_KEYS
+    }
+    return {key: value for key, value in values.items() if key in FIRST_KEYS or key in file.model_fields_set}
+
+
+def _agent(file: PlanFile) -> AgentSpec:
+    """What sessions are started with; where Cekura starts them, only what reports call the agent."""
+    if file.agent is not None:
+        return agent_of(file.agent)
+    cekura = file.cekura
+    known = cekura.agent or cekura.assistant_id
+    name = "Cekura's agent of the first scenario" if known is None else f"Cekura's agent {known}"
+    return AgentSpec(
+        kind=AgentKind.CEKURA,
+        name=name,
+        url=None,
+        body={},
+        room_properties={},
+        token_properties={},
+        exclusive=False,
+    )
+
+
+def _automated(cekura: CekuraSection) -> AutomatedSpec:
+    data = cekura.pipecat_data or cekura.livekit_data
+    return AutomatedSpec(
+        frequency=cekura.frequency or 1,
+        personality_ids=tuple(cekura.personality_ids or ()),
+        test_profile_ids=tuple(cekura.test_profile_ids or ()),
+        calls=cekura.concurrency_limit,
+        agent_data=None if data is None else data.model_dump(exclude_unset=True),
+        assistant_id=cekura.assistant_id,
+        outbound_phone_number=cekura.outbound_phone_number,
+        agent_number=cekura.agent_number,
+        number_mode=cekura.mode,
     )
 
 

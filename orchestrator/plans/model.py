@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+T = TypeVar("T", int, str)
 LARGEST_ID: Final = 2**63 - 1
+MOST_IDS: Final = 100
+RESULT_NAME_LIMIT: Final = 200  # characters; Cekura takes 255, and the batch's id comes after it
 MAX_RUNS: Final = 10_000
 MAX_SESSIONS: Final = MAX_RUNS
 PROBE_SHORTHAND: Final = "probe"
@@ -23,18 +26,26 @@ PLAN_NAME: Final = r"^[a-z0-9._-]+$"
 POOL_NAME: Final = PLAN_NAME
 AGENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes part of a URL
 VARIABLE_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+PHONE_NUMBER: Final = r"^\+?[0-9][0-9 ()-]{3,30}$"
 
 VariableName = Annotated[str, Field(pattern=VARIABLE_NAME)]
 EvidenceName = Literal["presence", "record", "probe", "settle"]
 
 
-def without_repeats(values: Sequence[str]) -> Sequence[str]:
+def without_repeats(values: Sequence[T]) -> Sequence[T]:
     """The values as they are; ValueError names those given twice."""
-    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
+    repeated = sorted(str(value) for value, count in Counter(values).items() if count > 1)
     if repeated:
         message = f"must not repeat {', '.join(repeated)}"
         raise ValueError(message)
     return values
+
+
+Ids = Annotated[
+    list[Annotated[int, Field(ge=1, le=LARGEST_ID)]],
+    Field(min_length=1, max_length=MOST_IDS),
+    AfterValidator(without_repeats),
+]
 
 
 class Section(BaseModel):
@@ -104,8 +115,36 @@ class AgentSection(Section):
     )
 
 
+class PipecatDataSection(Section):
+    """Replaces what Cekura has saved for the Pipecat agent; nothing is merged."""
+
+    pipecat_agent_name: str | None = Field(
+        default=None,
+        pattern=AGENT_NAME,
+        max_length=128,
+        description="The agent's name on Pipecat Cloud.",
+        examples=["support-bot-pr-7"],
+    )
+    config: Any = Field(default=None, description="Handed to the bot of every run.", examples=[{"locale": "en"}])
+    room_properties: Any = Field(
+        default=None, description="Daily room properties for every room.", examples=[{"max_participants": 4}]
+    )
+
+
+class LivekitDataSection(Section):
+    """Replaces what Cekura has saved for the LiveKit agent; nothing is merged."""
+
+    config: Any = Field(default=None, description="Handed to the agent's job.", examples=[{"locale": "en"}])
+    agent_name: str | None = Field(
+        default=None, max_length=255, description="The name its worker registered.", examples=["support"]
+    )
+    url: str | None = Field(
+        default=None, max_length=2048, description="The LiveKit server.", examples=["wss://acme.livekit.cloud"]
+    )
+
+
 class CekuraSection(Section):
-    """What Cekura is asked to do."""
+    """What Cekura is asked to do. Which channel takes which key: `plans/channels`."""
 
     agent: int | None = Field(
         default=None,
@@ -118,6 +157,69 @@ class CekuraSection(Section):
         default=None,
         description="Which of the agent's tools Cekura mocks; absent: every configured one; []: none.",
         examples=[["lookup_order"]],
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=RESULT_NAME_LIMIT,
+        description="What Cekura's results are called, the batch's id after it; absent: the plan's name. On pipecat_v1 "
+        "they get a name only if one is written here.",
+        examples=["nightly support"],
+    )
+    frequency: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_RUNS,
+        description="How often each scenario is run for each personality and test profile: to 100, on voice to 10000.",
+        examples=[3],
+    )
+    personality_ids: Ids | None = Field(
+        default=None,
+        description="Run every scenario once more for each of these personalities; absent: the scenario's own.",
+        examples=[[7, 9]],
+    )
+    test_profile_ids: Ids | None = Field(
+        default=None,
+        description="Run every scenario once more for each of these test profiles; absent: the scenario's own.",
+        examples=[[31]],
+    )
+    concurrency_limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_SESSIONS,
+        description="Calls of one request at once; absent: limits.calls.",
+        examples=[5],
+    )
+    pipecat_data: PipecatDataSection | None = Field(
+        default=None,
+        description="Replaces what Cekura has saved for the Pipecat agent.",
+        examples=[{"pipecat_agent_name": "support-bot-pr-7"}],
+    )
+    livekit_data: LivekitDataSection | None = Field(
+        default=None,
+        description="Replaces what Cekura has saved for the LiveKit agent.",
+        examples=[{"agent_name": "support"}],
+    )
+    assistant_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="The agent by its provider's id, instead of cekura.agent.",
+        examples=["asst_7f3a"],
+    )
+    outbound_phone_number: str | None = Field(
+        default=None,
+        pattern=PHONE_NUMBER,
+        description="The number that Cekura's tester calls from, or is called at.",
+        examples=["+15550100001"],
+    )
+    agent_number: str | None = Field(
+        default=None, pattern=PHONE_NUMBER, description="The agent's number.", examples=["+15550100002"]
+    )
+    mode: Literal["same_number", "different_numbers"] | None = Field(
+        default=None,
+        description="Whether all runs share a number; absent: same_number.",
+        examples=["same_number"],
     )
 
 
@@ -261,9 +363,22 @@ ReadinessOrProbe = Annotated[ReadinessSection, BeforeValidator(_spelled_out), _O
 
 
 class PlanFile(Section):
-    """A batch of Cekura manual-flow runs against one Pipecat agent."""
+    """A batch of Cekura runs against one agent, on whichever channel reaches it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"channel": {"const": "pipecat_v1"}}},
+            "then": {"required": ["agent"]},
+            "else": {"not": {"required": ["agent"]}},
+        }
+    )
 
     version: Literal[1] = Field(description="The version of this format.", examples=[1])
+    channel: Literal["pipecat_v1", "pipecat_v2", "livekit_v2", "voice"] = Field(
+        default="pipecat_v1",
+        description="How runs reach the agent: pipecat_v1, sessions that are ours to start; the others, Cekura's own.",
+        examples=["pipecat_v2"],
+    )
     name: str | None = Field(
         default=None,
         pattern=PLAN_NAME,
@@ -276,7 +391,11 @@ class PlanFile(Section):
         description="Environment variables that templates may read, as {{ env.NAME }}.",
         examples=[["CUSTOMER_ID"]],
     )
-    agent: AgentSection = Field(examples=[{"kind": "pipecat_cloud", "name": "support-bot"}])
+    agent: AgentSection | None = Field(
+        default=None,
+        description="The Pipecat deployment whose sessions we start: on channel pipecat_v1 only, and there required.",
+        examples=[{"kind": "pipecat_cloud", "name": "support-bot"}],
+    )
     cekura: CekuraSection = Field(default_factory=CekuraSection, examples=[{"agent": 5}])
     scenarios: list[ScenarioEntry] = Field(min_length=1, description="What to run.", examples=[[{"scenario": 101}]])
     limits: LimitsSection = Field(default_factory=LimitsSection, examples=[{"concurrency": 10}])
@@ -295,6 +414,8 @@ class PlanFile(Section):
 SECTIONS: Final[dict[str, type[Section]]] = {
     "agent": AgentSection,
     "cekura": CekuraSection,
+    "cekura.pipecat_data": PipecatDataSection,
+    "cekura.livekit_data": LivekitDataSection,
     "scenarios": ScenarioEntry,
     "limits": LimitsSection,
     "timeouts": TimeoutsSection,

@@ -13,24 +13,19 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.plans.finding import Finding, Place, dotted, nearest, shortened
-from orchestrator.plans.model import AGENT_NAME, PLAN_NAME, SECTIONS, VARIABLE_NAME, PlanFile, Section
+from orchestrator.plans.model import AGENT_NAME, PHONE_NUMBER, PLAN_NAME, SECTIONS, VARIABLE_NAME, PlanFile, Section
 from orchestrator.plans.timetable import TIME_OF_DAY
 
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.
 NOT_BUILT: Final[Mapping[str, str]] = {
     "budget": "bound the work with `limits` and `repeat`",
-    "channel": "leave it out: a plan drives the manual flow",
     "folder_path": "list the scenarios by id",
-    "frequency": "write `repeat` beside the scenario",
     "matrix": "write one entry of `scenarios` per combination",
     "notifications": "act on the exit code, or on `run --json`",
-    "personality_ids": "Cekura's manual flow takes none; use a scenario per personality",
-    "prefer": "leave it out",
     "ramp": "pace starts with `limits.starts_per_second`",
     "schedule": "start `orchestrator run` from your scheduler",
     "status_url": "use presence, record, probe or settle as evidence",
     "tags": "list the scenarios by id",
-    "test_profile_ids": "Cekura's manual flow takes none; write the values into `body`",
 }
 NOT_BUILT_KINDS: Final = ("http", "command")
 
@@ -66,6 +61,7 @@ _KINDS: Final[Mapping[str, str]] = {
 }
 _PATTERNS: Final[Mapping[str, str]] = {
     AGENT_NAME: "letters, digits, dots, dashes and underscores, the first a letter or digit",
+    PHONE_NUMBER: 'a telephone number in quotes, such as "+15550100001"',
     PLAN_NAME: "lower-case letters, digits, dots, dashes and underscores",
     TIME_OF_DAY: 'a time of day in quotes, such as "08:00" or "24:00"',
     VARIABLE_NAME: "the name of an environment variable: letters, digits and underscores",

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import ValidationError
 
 from orchestrator.domain.plan import AgentKind, Evidence, Plan
+from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
 from orchestrator.plans.model import MAX_RUNS, VARIABLE_NAME, Section, TimeoutsSection, TimingSection
 from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
@@ -34,14 +35,24 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 
 def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_message_limit: int) -> Iterator[Finding]:
     """Every rule broken by `data`, whatever else is wrong with it; `data_message_limit` in bytes."""
+    channel = channel_of(data)
+    if channel is None:
+        return
+    yield from channel_findings(data, channel)
+    if not channel.automated:
+        yield from _session_findings(data)
+    yield from _count_findings(data)
+    yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
+
+
+def _session_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """What holds where sessions and rooms are ours."""
     agent = _mapping(data.get("agent"))
     yield from agent_findings(agent)
     yield from property_findings(agent)
     yield from _evidence_findings(data)
     yield from _duration_findings(data, agent.get("kind"))
-    yield from _count_findings(data)
     yield from _pool_findings(data)
-    yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 
 def agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
@@ -131,10 +142,15 @@ def lifetime_trouble(seconds: float, kind: Any) -> tuple[str, float] | None:
 
 def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     repeats = [entry.get("repeat", 1) for _, entry in _scenarios(data)]
+    cekura = _mapping(data.get("cekura"))
+    frequency = cekura.get("frequency", 1)
     total = sum(repeat for repeat in repeats if isinstance(repeat, int) and not isinstance(repeat, bool))
+    total *= frequency if isinstance(frequency, int) else 1
+    for multiplier in ("personality_ids", "test_profile_ids"):
+        total *= max(1, len(_list(cekura.get(multiplier))))
     if total > MAX_RUNS:
         message = f"make {total} runs, more than the {MAX_RUNS} of one batch"
-        yield Finding(place=("scenarios",), message=message, remedy="lower repeat, or split the plan")
+        yield Finding(place=("scenarios",), message=message, remedy="lower repeat or frequency, or split the plan")
 
 
 def _pool_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -224,6 +240,10 @@ def plan_warnings(plan: Plan) -> Iterator[str]:
     """What is allowed and worth knowing before money is spent; one sentence or two each."""
     if plan.mock_tool_names is None:
         yield "cekura.mock_tool_names is absent: Cekura mocks every configured tool; write [] to use the real ones."
+    yield from _automated_warnings(plan) if plan.channel.automated else _session_warnings(plan)
+
+
+def _session_warnings(plan: Plan) -> Iterator[str]:
     evidence = plan.readiness.evidence
     if Evidence.PROBE in evidence:
         yield (
@@ -241,6 +261,15 @@ def plan_warnings(plan: Plan) -> Iterator[str]:
         yield "limits.calls is above limits.concurrency: there are never more calls than sessions."
     yield from _agent_warnings(plan)
     yield from property_warnings(plan.agent.room_properties)
+
+
+def _automated_warnings(plan: Plan) -> Iterator[str]:
+    combinations = len(plan.automated.combinations) if plan.automated is not None else 1
+    if combinations > 1:
+        yield (
+            f"Cekura makes {combinations} results of this plan, one for each personality and test profile: its"
+            " documentation does not say on every channel whether lists of them multiply, and so they need not."
+        )
 
 
 def _agent_warnings(plan: Plan) -> Iterator[str]:

@@ -98,6 +98,12 @@ def _name_findings(name: str, place: Place, *, env_names: Sequence[str]) -> Iter
     yield Finding(place=place, message=f"{{{{ {name} }}}} is no known name", remedy=remedy)
 
 
+def names_in(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Every name that a template under `place` reads, with its place."""
+    for where, text in texts_in(value, place):
+        yield from ((where, _name_in(match)) for match in _TEMPLATE.finditer(text))
+
+
 def texts_in(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
     """Every text under `place`, with its own place."""
     if isinstance(value, str):

@@ -39,9 +39,7 @@ CASES = [
     (GOOD + "poll_interval: 5\n", "poll_interval", 4, "unknown key", "did you mean timing.poll_interval?"),
     (GOOD + "limits: {gate: 1}\n", "limits.gate", 4, "unknown key", "did you mean gate at the top of the plan?"),
     (GOOD + "gate: {xyz: 1}\n", "gate.xyz", 4, "unknown key", "known keys here: min_pass_rate, max_inconclusive"),
-    (GOOD + "channel: voice\n", "channel", 4, "does not support channel yet", "leave it out"),
     (GOOD + "schedule: daily\n", "schedule", 4, "does not support schedule yet", "scheduler"),
-    (GOOD + "cekura: {frequency: 3}\n", "cekura.frequency", 4, "does not support frequency yet", "repeat"),
     (GOOD + "limits: {ramp: 3}\n", "limits.ramp", 4, "does not support ramp yet", "starts_per_second"),
     # types and ranges
     ("version: 2\n" + CLOUD + "\n" + ONE, "version", 1, "must be 1", "version: 1"),
