@@ -27,7 +27,11 @@ class SubmissionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """One POST; `scenario_ids` are distinct by construction."""
+    """One POST; `scenario_ids` are distinct by construction.
+
+    On an automated channel it bears a `name` that no other has, by which a lost answer is found, and `calls`, how many
+    of its calls there are at once.
+    """
 
     submission_id: str
     batch_id: str
@@ -38,6 +42,8 @@ class Submission:
     sent_at: datetime | None = None
     cekura_result_id: int | None = None
     note: str = ""
+    name: str = ""
+    calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
