@@ -76,12 +76,16 @@ def _teardown(teardown: Document) -> str:
         f"{teardown['sessions']} sessions and {teardown['rooms']} rooms: {teardown['confirmed']} ends confirmed, "
         f"{len(teardown['bounded'])} bounded, {len(teardown['left'])} left. Times are UTC."
     )
-    if not teardown["items"]:
-        return head
-    uncertain = [f"- Uncertain, run {_cell(one['run'])}: {_cell(one['reason'])}." for one in teardown["uncertain"]]
-    return "\n\n".join(
-        [head, *(["\n".join(uncertain)] if uncertain else []), _table(ENDS, map(_end, teardown["items"]))]
-    )
+    if teardown.get("by_cekura"):
+        head = "The sessions are Cekura's own, which it ends itself."
+    uncertain = [f"- Uncertain{_whose(one)}: {_cell(one['reason'])}." for one in teardown["uncertain"]]
+    items = [_table(ENDS, map(_end, teardown["items"]))] if teardown["items"] else []
+    return "\n\n".join([head, *(["\n".join(uncertain)] if uncertain else []), *items])
+
+
+def _whose(item: Document) -> str:
+    """Of which run; a submission of an automated channel is of many."""
+    return f", run {_cell(item['run'])}" if item["run"] else ""
 
 
 def _end(item: Document) -> Sequence[Any]:

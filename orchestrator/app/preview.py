@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from orchestrator.domain.plan import Plan
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
+from orchestrator.plans.estimation import arithmetic, calls_at_once
 from orchestrator.plans.rendering import json_size
 
 BATCH_ID: Final = "BATCH-ID"
@@ -29,9 +30,15 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
         "runs": shown,
         **left_out,
         "rules": rules(loaded.plan),
-        "estimate": {**asdict(estimate(loaded.plan)), "room_seconds": room_seconds(loaded.plan)},
+        "arithmetic": arithmetic(loaded.plan),
+        "estimate": {**asdict(estimate(loaded.plan)), **_rooms(loaded.plan)},
         "warnings": list(loaded.warnings),
     }
+
+
+def _rooms(plan: Plan) -> dict[str, float]:
+    """How long our rooms live; an automated channel has none of ours."""
+    return {} if plan.channel.automated else {"room_seconds": room_seconds(plan)}
 
 
 def _runs_within(plan: Plan, planned: Sequence[PlannedRun], most_bytes: int | None) -> Iterator[dict[str, Any]]:
@@ -56,14 +63,35 @@ def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[st
         environ=environ,
     )
     message = {"publish_data_message": rendered.publish_data_message} if rendered.has_data_message else {}
-    return {"index": planned.index, "scenario": planned.scenario.scenario_id, "body": rendered.body, **message}
+    run = {"index": planned.index, "scenario": planned.scenario.scenario_id, **message}
+    if plan.channel.automated:
+        return {**run, "personality_id": planned.personality_id, "test_profile_id": planned.test_profile_id}
+    return {**run, "body": rendered.body}
 
 
 def rules(plan: Plan) -> list[str]:
     """What a person may want to know of how the batch will be driven, one sentence each."""
-    limits, timeouts, gate = plan.limits, plan.timeouts, plan.gate
+    gate = plan.gate
     mocked = plan.mock_tool_names
     tools = "every configured tool" if mocked is None else (", ".join(mocked) or "no tool")
+    return [
+        *(_of_automated(plan) if plan.channel.automated else _of_sessions(plan)),
+        f"Cekura mocks {tools}",
+        f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
+    ]
+
+
+def _of_automated(plan: Plan) -> list[str]:
+    timeouts, at_once = plan.timeouts, calls_at_once(plan)
+    return [
+        f"Cekura starts and ends the sessions (channel {plan.channel.value}), at most {at_once} calls at once",
+        f"a call has {timeouts.run:g} s from its beginning; its verdict {timeouts.judge:g} s from the call's end",
+        f"where infrastructure fails a run, it is submitted anew; so many times: {plan.infrastructure_retries}",
+    ]
+
+
+def _of_sessions(plan: Plan) -> list[str]:
+    limits, timeouts = plan.limits, plan.timeouts
     return [
         (
             f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
@@ -73,8 +101,6 @@ def rules(plan: Plan) -> list[str]:
         f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
         f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
         f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
-        f"Cekura mocks {tools}",
-        f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
     ]
 
 

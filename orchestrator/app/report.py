@@ -40,6 +40,7 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
         "batch": {
             "id": batch.batch_id,
             "name": batch.name,
+            "channel": view.plan.channel.value,
             "status": batch.status.value,
             "outcome": outcome.value if outcome else None,
             "created_at": moment(batch.created_at),
@@ -62,7 +63,10 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "pass_rate": totals.pass_rate,
         },
         "runs": [_run(run, _sessions_of(run, view.sessions), result_url) for run in view.runs],
-        "teardown": teardown_statement(view.sessions, view.submissions),
+        "teardown": {
+            **teardown_statement(view.sessions, view.submissions),
+            "by_cekura": view.plan.channel.automated,  # its sessions are its own to end
+        },
         "phases": phase_seconds(view.runs),
     }
 
@@ -88,6 +92,7 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, 
         "id": run.run_id,
         "index": run.index,
         "scenario": run.scenario_id,
+        **_asked_for(run),
         "status": run.status.value,
         "outcome": run.outcome.value if run.outcome else None,
         "reason": run.reason,
@@ -104,6 +109,12 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, 
         "call_seconds": call_seconds(run),
         "timeline": {status: moment(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
     }
+
+
+def _asked_for(run: Run) -> dict[str, int]:
+    """What an automated channel was asked for beside the scenario; nothing where it was asked for nothing."""
+    asked = {"personality_id": run.personality_id, "test_profile_id": run.test_profile_id}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def call_seconds(run: Run) -> float | None:

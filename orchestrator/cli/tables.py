@@ -18,6 +18,7 @@ from rich.text import Text
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
+NO_SESSION: Final = "no session was started, nothing to tear down"
 MOST_ROWS: Final = 50  # a batch of more runs lists only those that did not pass
 MOST_WAYS: Final = 6  # how many ways of confirming an end have a line of their own
 SIGNS: Final = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
@@ -106,7 +107,8 @@ def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:
 def teardown_lines(teardown: Document) -> list[str]:
     """How every session and room ended: counted where confirmed, named with what ends it and when where not."""
     if not teardown["sessions"] and not teardown["items"]:
-        return ["Teardown: no session was started, nothing to tear down."]
+        whose = "the sessions are Cekura's own, which it ends itself" if teardown.get("by_cekura") else NO_SESSION
+        return [f"Teardown: {whose}.", *_uncertainties(teardown)]
     ends = teardown["confirmed"] + len(teardown["bounded"]) + len(teardown["left"])
     lines = [
         (
@@ -118,8 +120,13 @@ def teardown_lines(teardown: Document) -> list[str]:
     lines += _confirmed(teardown["items"])
     lines += _at_most([f"  bounded: {_named(item)}" for item in teardown["bounded"]])
     lines += _at_most([f"  LEFT: {_named(item)}" for item in teardown["left"]])
-    lines += _at_most([f"  UNCERTAIN: run {item['run']}: {item['reason']}" for item in teardown["uncertain"]])
-    return [*lines, _conclusion(teardown)]
+    return [*lines, *_uncertainties(teardown), _conclusion(teardown)]
+
+
+def _uncertainties(teardown: Document) -> list[str]:
+    """Starts and submissions of which nobody knows what they did; one of an automated channel is of many runs."""
+    named = [(f"run {item['run']}: " if item["run"] else "", item["reason"]) for item in teardown["uncertain"]]
+    return _at_most([f"  UNCERTAIN: {whose}{reason}" for whose, reason in named])
 
 
 def _confirmed(items: Sequence[Document]) -> list[str]:

@@ -102,9 +102,9 @@ def arithmetic(plan: Plan) -> str:
     """How the number of runs comes about, in words a person can check against Cekura's documentation."""
     if plan.automated is None:
         return f"{plan.run_count} runs: the repeats of {len(plan.scenarios)} scenario entries"
-    factors = [f"{len(plan.scenarios)} scenarios", f"frequency {plan.automated.frequency}"]
-    factors += [f"{len(ids)} personalities" for ids in [plan.automated.personality_ids] if ids]
-    factors += [f"{len(ids)} test profiles" for ids in [plan.automated.test_profile_ids] if ids]
+    factors = [f"scenarios {len(plan.scenarios)}", f"frequency {plan.automated.frequency}"]
+    factors += [f"personalities {len(ids)}" for ids in [plan.automated.personality_ids] if ids]
+    factors += [f"test profiles {len(ids)}" for ids in [plan.automated.test_profile_ids] if ids]
     return f"{plan.run_count} runs: {' x '.join(factors)}"
 
 

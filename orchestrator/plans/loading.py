@@ -26,9 +26,10 @@ from orchestrator.domain.plan import (
     Timeouts,
     Timing,
 )
+from orchestrator.plans.cekura_model import CekuraSection
 from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
-from orchestrator.plans.model import AgentSection, CekuraSection, PlanFile, ScenarioEntry
+from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings

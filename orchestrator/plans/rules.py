@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
-from orchestrator.plans.model import MAX_RUNS, VARIABLE_NAME, Section, TimeoutsSection, TimingSection
+from orchestrator.plans.model import TimeoutsSection, TimingSection
 from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
+from orchestrator.plans.section import MAX_RUNS, VARIABLE_NAME, Section
 from orchestrator.plans.source import is_utf8
 from orchestrator.plans.template import misplaced_findings, render, template_findings, templates_in
 
