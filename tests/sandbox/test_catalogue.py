@@ -1,8 +1,13 @@
 """Cekura's catalogue: scenarios page by page, their tags and folders, agents; and the links that share a result."""
 
 import json
+from pathlib import Path
 
 import pytest
+
+from orchestrator.sandbox.catalogue import AGENTS, select
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sandbox.md"
 
 
 async def ids(caller, **params):
@@ -160,3 +165,13 @@ async def test_a_result_that_cannot_be_shared_says_why(play, fault, result, body
     path = f"{caller.api}/v1/results/{result or known}/create_shareable_link_token/"
 
     assert (await caller.http.post(path, json=body, headers=caller.cekura)).status_code == status
+
+
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=lambda agent: agent.name)
+def test_the_document_has_every_agent_with_its_project_and_scenarios(agent):
+    rows = [[cell.strip() for cell in line.split("|")] for line in DOCUMENT.read_text(encoding="utf-8").splitlines()]
+    (row,) = [row for row in rows if row[1:2] == [str(agent.id)]]
+    numbers = [one.id for one in select(agent=agent.id)]
+
+    assert (row[2], row[4]) == (agent.name, str(agent.project))
+    assert row[5] == (f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else "".join(map(str, numbers)))
