@@ -49,12 +49,19 @@ def report_markdown(document: Document) -> str:
             f"Exit code {batch['exit_code']}: {batch['exit_meaning']}."
         ),
         _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
+        *_shared(document["results"]),
         "## Phases",
         _table(("phase", "runs", "median, s", "p95, s"), _phases(document["phases"])),
         "## Teardown",
         _teardown(document["teardown"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shared(results: Sequence[Document]) -> list[str]:
+    """Links to results for whoever has them, where the plan asked for some."""
+    links = [f"- Result {one['id']}: {one['shared_url']}" for one in results if one["shared_url"]]
+    return ["## Shared results", "\n".join(links)] if links else []
 
 
 def _run(run: Document) -> Sequence[Any]:

@@ -11,6 +11,7 @@ from orchestrator.app.statement import moment, teardown_statement
 from orchestrator.domain.batch import BatchStatus, ExitCode
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import Session
+from orchestrator.domain.submission import SubmissionStatus
 
 ResultUrl = Callable[[int], str | None]
 EXIT_MEANINGS: Final = {
@@ -33,7 +34,7 @@ PHASES: Final = (
 
 
 def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]:
-    """A batch as JSON: `batch`, `totals`, `runs[]`, `teardown`, `phases`; times in UTC, durations in seconds."""
+    """A batch as JSON: `batch`, `totals`, `results[]`, `runs[]`, `teardown`, `phases`; UTC, lengths in seconds."""
     totals, batch = view.totals, view.batch
     outcome = batch.outcome
     return {
@@ -62,6 +63,7 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "inconclusive": totals.inconclusive,
             "pass_rate": totals.pass_rate,
         },
+        "results": _results(view, result_url),
         "runs": [_run(run, _sessions_of(run, view.sessions), result_url) for run in view.runs],
         "teardown": {
             **teardown_statement(view.sessions, view.submissions),
@@ -69,6 +71,21 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
         },
         "phases": phase_seconds(view.runs),
     }
+
+
+def _results(view: BatchView, result_url: ResultUrl) -> list[dict[str, Any]]:
+    """Cekura's results that the batch made: what they are called, where to look, and the link for others, if asked."""
+    named = f"{view.plan.result_name} {view.batch.batch_id}" if view.plan.result_name else None
+    return [
+        {
+            "id": one.cekura_result_id,
+            "name": one.name or named,
+            "url": result_url(one.cekura_result_id),
+            "shared_url": one.shared_url,
+        }
+        for one in view.submissions
+        if one.cekura_result_id is not None and one.status is SubmissionStatus.ACCEPTED
+    ]
 
 
 def exit_meaning(view: BatchView) -> str:

@@ -24,6 +24,7 @@ from orchestrator.app.markdown import make_folder, write_reports
 from orchestrator.app.preflight import check_keys, check_remotes, check_time_scale
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
+from orchestrator.cli.confirmation import confirm
 from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import Underway, end_within, exit_now, print_json
 from orchestrator.cli.interruption import Interruption
@@ -49,6 +50,7 @@ class RunOrder:
     as_json: bool
     report_dir: Path | None
     drain: bool
+    yes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,7 @@ def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
         teller.note(f"warning: {warning}")
     if order.time_scale != 1:
         check_time_scale(settings, agent_url=loaded.plan.agent.url)
+    confirm(loaded.plan, above=settings.confirm_above, yes=order.yes)
     return Assignment(
         command=f"orchestrator run {order.plan}",
         settings=settings,

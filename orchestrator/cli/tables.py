@@ -44,7 +44,7 @@ def print_report(console: Console, document: Document) -> None:
     """The whole end of a batch."""
     shown = _shown(document["runs"])
     console.print(_outcomes(document["runs"], shown, console))
-    for line in _links(shown):
+    for line in (*_links(shown), *_shared(document["results"])):
         console.print(line, soft_wrap=True)
     console.print()
     if document["phases"]:
@@ -94,6 +94,11 @@ def _links(runs: Sequence[Document]) -> list[str]:
         if run["result_url"]:
             by_link[run["result_url"]].append(run["index"])
     return [f"{link}  (runs {', '.join(map(str, indexes))})" for link, indexes in by_link.items()]
+
+
+def _shared(results: Sequence[Document]) -> list[str]:
+    shared = [one for one in results if one["shared_url"]]
+    return _at_most([f"{one['shared_url']}  (result {one['id']}, for whoever has the link)" for one in shared])
 
 
 def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:

@@ -176,6 +176,7 @@ class Plan:
     """One validated plan. `digest` identifies its content; `env_names` are the variables its templates may read.
 
     `automated` is there on automated channels. `result_name`: what Cekura's results are called; None: as the plan.
+    `share_seconds`: how long a link to each of them is good for; None: none is made.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Plan:
     channel: Channel = Channel.PIPECAT_V1
     automated: AutomatedSpec | None = None
     result_name: str | None = None
+    share_seconds: float | None = None
 
     @property
     def run_count(self) -> int:

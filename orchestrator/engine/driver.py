@@ -26,6 +26,7 @@ from orchestrator.engine.automated import AutomatedSubmitter
 from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, Submits, end_runs
+from orchestrator.engine.labels import label_results
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
 from orchestrator.engine.observer import NOBODY, Observer
@@ -207,6 +208,8 @@ class Driver:
             await self._to_torn_down(roster)
             await self._calls.settle(LAST_CALL_ENDS)
             await give_up_submissions(roster)
+            if not self._hurried:
+                await label_results(roster, remotes=self._remotes, clock=self._clock)
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]

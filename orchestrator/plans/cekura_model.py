@@ -13,6 +13,7 @@ from orchestrator.plans.section import (
     MAX_SESSIONS,
     PHONE_NUMBER,
     Ids,
+    Length,
     Section,
     without_repeats,
 )
@@ -70,6 +71,14 @@ class CekuraSection(Section):
         description="What Cekura's results are called, the batch's id after it; absent: the plan's name. On pipecat_v1 "
         "they get a name only if one is written here.",
         examples=["nightly support"],
+    )
+    share_links: Length | None = Field(
+        default=None,
+        ge=3600,
+        le=366 * 86_400,
+        description="Make a link to each result when the batch is over, good for so long: seconds, or text such as 7d. "
+        "Whoever knows one reads transcripts and hears recordings.",
+        examples=["7d"],
     )
     frequency: int | None = Field(
         default=None,

@@ -207,6 +207,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         channel=Channel(file.channel),
         automated=_automated(file.cekura) if Channel(file.channel).automated else None,
         result_name=file.cekura.name,
+        share_seconds=file.cekura.share_links,
     )
 
 
