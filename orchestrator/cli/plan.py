@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from orchestrator.app.preview import plan_preview
@@ -56,11 +57,25 @@ def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:
     console.print()
     for rule in document["rules"]:
         console.print(f"- {rule}", soft_wrap=True)
+    if document["ramp"] is not None:
+        console.print()
+        console.print(_levels(document["ramp"]))
     console.print()
     for line in _estimate_lines(document["estimate"]):
         console.print(line, soft_wrap=True)
     for warning in document["warnings"]:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+
+
+def _levels(ramp: Mapping[str, Any]) -> Table:
+    """When the ramp is at which level."""
+    table = new_table("from second", "calls at once")
+    for one in ramp["levels"]:
+        table.add_row(f"{one['from_second']:g}", str(one["calls"]))
+    if ramp["levels_left_out"]:
+        table.caption = f"{counted(ramp['levels_left_out'], 'level')} between these not listed"
+        table.caption_justify = "left"
+    return table
 
 
 def _estimate_lines(figures: Mapping[str, Any]) -> list[str]:

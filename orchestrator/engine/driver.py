@@ -30,6 +30,7 @@ from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
 from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.engine.outage import Outage
+from orchestrator.engine.ramping import Ramping
 from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import NEVER_SENT, Recovery
 from orchestrator.engine.remotes import Remotes
@@ -275,7 +276,8 @@ class Driver:
             refusals.append(reason)
             roster.alarm()
 
-        roster.closing = roster.batch.cancel_asked_at is not None
+        roster.closing = roster.batch.cancel_asked_at is not None or bool(roster.batch.stopped)
+        ramping = Ramping(roster=roster, clock=self._clock, speed=speed)
         recovery = self._recovery(roster)
         settlement = Settlement(
             roster=roster, remotes=self._remotes, clock=self._clock, speed=speed, end_call=self._calls.end_call
@@ -302,6 +304,7 @@ class Driver:
                 on_lost=partial(recovery.look_for, tasks=loops),
                 refuse=refuse,
                 held_back=lambda: self._starts_held or submitter.failing or bool(refusals),
+                ramping=ramping,
             )
             watcher = Watcher(
                 roster=roster, remotes=self._remotes, clock=self._clock, starter=starter, random=self._random
@@ -319,7 +322,7 @@ class Driver:
                 condemned=self._condemned.set,
                 hurried=self.hurried,
             )
-            for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
+            for loop in (starter, submitter, readiness, watcher, departures, outage, ending, ramping):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
 
     def _recovery(self, roster: Roster) -> Recovery:

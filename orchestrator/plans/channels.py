@@ -46,6 +46,7 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("timing", "presence_interval"): MANUAL,
     ("readiness",): MANUAL,
     ("prefer",): MANUAL,
+    ("ramp",): MANUAL,
 }
 INSTEAD: Final[Mapping[tuple[str, ...], str]] = {
     ("agent",): "leave it out: Cekura knows the agent by cekura.agent",
@@ -55,6 +56,7 @@ INSTEAD: Final[Mapping[tuple[str, ...], str]] = {
     ("cekura", "test_profile_ids"): "write the values into body",
     ("scenarios", "repeat"): "write cekura.frequency, which holds for every scenario",
     ("limits", "concurrency"): "write limits.calls",
+    ("ramp",): "write limits.calls, which holds from the beginning",
 }
 LEAVE_IT_OUT: Final = "leave it out"
 

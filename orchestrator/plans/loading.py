@@ -30,6 +30,7 @@ from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
 from orchestrator.plans.model import AgentSection, CekuraSection, PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
+from orchestrator.plans.ramps import ramp_of
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
 from orchestrator.plans.source import SIZE_LIMIT, Source, from_json, parse
@@ -206,6 +207,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         channel=Channel(file.channel),
         automated=_automated(file.cekura) if Channel(file.channel).automated else None,
         result_name=file.cekura.name,
+        ramp=None if file.ramp is None else ramp_of(file.ramp),
     )
 
 

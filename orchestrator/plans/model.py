@@ -10,16 +10,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+from orchestrator.plans.ramp_model import RampSection, StopSection
+from orchestrator.plans.section import MAX_RUNS, MAX_SESSIONS, Section
 
 T = TypeVar("T", int, str)
 LARGEST_ID: Final = 2**63 - 1
 MOST_IDS: Final = 100
 RESULT_NAME_LIMIT: Final = 200  # characters; Cekura takes 255, and the batch's id comes after it
-MAX_RUNS: Final = 10_000
-MAX_SESSIONS: Final = MAX_RUNS
 PROBE_SHORTHAND: Final = "probe"
 
 PLAN_NAME: Final = r"^[a-z0-9._-]+$"
@@ -46,12 +47,6 @@ Ids = Annotated[
     Field(min_length=1, max_length=MOST_IDS),
     AfterValidator(without_repeats),
 ]
-
-
-class Section(BaseModel):
-    """What every part of a plan shares: no unknown keys, no silent conversions, finite numbers."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class AgentSection(Section):
@@ -409,6 +404,11 @@ class PlanFile(Section):
     )
     retries: RetriesSection = Field(default_factory=RetriesSection, examples=[{"infrastructure": 1}])
     gate: GateSection = Field(default_factory=GateSection, examples=[{"min_pass_rate": 1.0}])
+    ramp: RampSection | None = Field(
+        default=None,
+        description="How many calls may be placed at once as the batch goes on; absent: limits.calls all along.",
+        examples=[{"profile": "steps", "from": 2, "to": 10, "step": 2, "every": "60s"}],
+    )
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -423,4 +423,6 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "readiness": ReadinessSection,
     "retries": RetriesSection,
     "gate": GateSection,
+    "ramp": RampSection,
+    "ramp.stop": StopSection,
 }

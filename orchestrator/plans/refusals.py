@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.plans.finding import Finding, Place, dotted, nearest, shortened
-from orchestrator.plans.model import AGENT_NAME, PHONE_NUMBER, PLAN_NAME, SECTIONS, VARIABLE_NAME, PlanFile, Section
+from orchestrator.plans.model import AGENT_NAME, PHONE_NUMBER, PLAN_NAME, SECTIONS, VARIABLE_NAME, PlanFile
+from orchestrator.plans.section import Section
 from orchestrator.plans.timetable import TIME_OF_DAY
 
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.
@@ -22,7 +23,6 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "folder_path": "list the scenarios by id",
     "matrix": "write one entry of `scenarios` per combination",
     "notifications": "act on the exit code, or on `run --json`",
-    "ramp": "pace starts with `limits.starts_per_second`",
     "schedule": "start `orchestrator run` from your scheduler",
     "status_url": "use presence, record, probe or settle as evidence",
     "tags": "list the scenarios by id",
