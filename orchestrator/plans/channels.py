@@ -64,7 +64,7 @@ LEAVE_IT_OUT: Final = "leave it out"
 def channel_of(data: Mapping[str, Any]) -> Channel | None:
     """The channel that a plan's data names; None where it names none that there is."""
     named = data.get("channel", Channel.PIPECAT_V1.value)
-    return Channel(named) if named in set(Channel) else None
+    return Channel(named) if isinstance(named, str) and named in set(Channel) else None
 
 
 def channel_findings(data: Mapping[str, Any], channel: Channel) -> Iterator[Finding]:

@@ -29,9 +29,10 @@ CAUSES: Final = ("join_p95", "min_pass_rate", "capacity")
 def ramp_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Keys of another profile, keys that are missing, levels that do not rise or that the limits do not allow."""
     ramp = data.get("ramp")
-    if not isinstance(ramp, Mapping) or ramp.get("profile") not in set(Profile):
+    named = ramp.get("profile") if isinstance(ramp, Mapping) else None
+    if not isinstance(ramp, Mapping) or not isinstance(named, str) or named not in set(Profile):
         return
-    profile = Profile(ramp["profile"])
+    profile = Profile(named)
     yield from _key_findings(ramp, profile)
     yield from _level_findings(data, ramp, profile)
     yield from _stop_findings(ramp.get("stop"))
@@ -78,7 +79,11 @@ def _limits(data: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def _stop_findings(stop: Any) -> Iterator[Finding]:
-    if isinstance(stop, Mapping) and all(stop.get(cause) is None for cause in CAUSES):
+    if (
+        isinstance(stop, Mapping)
+        and set(stop) <= {*CAUSES, "after"}
+        and all(stop.get(cause) is None for cause in CAUSES)
+    ):
         message = f"names no cause: {', '.join(CAUSES)}"
         yield Finding(place=("ramp", "stop"), message=message, remedy="add join_p95: 20, or leave stop out")
 
