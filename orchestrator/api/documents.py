@@ -108,6 +108,7 @@ class BatchDocument(BaseModel):
     closed_at: datetime | None
     cancelled: bool = Field(description="Somebody asked to cancel it.")
     reason: str = Field(description="Why it was cancelled, or why it ended before it cost anything.")
+    stopped: str | None = Field(description="Why its ramp was stopped before its end; null where it was not.")
     origin: Origin
     schedule: str | None = Field(description="The schedule whose fire it is.")
     owner: str | None = Field(description="The worker that drives it; null while it waits for one.")

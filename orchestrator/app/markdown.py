@@ -48,6 +48,7 @@ def report_markdown(document: Document) -> str:
             f"{totals['inconclusive']} inconclusive of {totals['runs']}. "
             f"Exit code {batch['exit_code']}: {batch['exit_meaning']}."
         ),
+        *([_cell(ramp_line(batch))] if batch["ramp"] else []),
         _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
         *_shared(document["results"]),
         "## Phases",
@@ -62,6 +63,14 @@ def _shared(results: Sequence[Document]) -> list[str]:
     """Links to results for whoever has them, where the plan asked for some."""
     links = [f"- Result {one['id']}: {one['shared_url']}" for one in results if one["shared_url"]]
     return ["## Shared results", "\n".join(links)] if links else []
+
+
+def ramp_line(batch: Document) -> str:
+    """How far the ramp came, and why it was stopped, if it was."""
+    ramp = batch["ramp"]
+    reached = "nothing was started" if ramp["highest_level"] is None else f"highest level {ramp['highest_level']}"
+    stopped = f"; {batch['stopped']}" if batch["stopped"] else ""
+    return f"Ramp: {ramp['profile']}, {reached}{stopped}."
 
 
 def _run(run: Document) -> Sequence[Any]:

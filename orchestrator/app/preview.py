@@ -7,16 +7,19 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from orchestrator.domain.plan import Plan
+from orchestrator.domain.ramp import Ramp, levels, ramp_text, stop_text
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
 from orchestrator.plans.estimation import arithmetic, calls_at_once
 from orchestrator.plans.rendering import json_size
 
 BATCH_ID: Final = "BATCH-ID"
+MOST_LEVELS: Final = 20
 SHOWN_VALUE: Final = "(from the environment)"
 
 
 def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[str, Any]:
-    """The plan as JSON: `plan`, `runs` with what each bot and room would be given, `rules`, `estimate`, `warnings`.
+    """The plan as JSON: `plan`, `runs` with what each bot and room would be given, `rules`, `ramp` (null without
+    one), `estimate`, `warnings`.
 
     Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret. With
     `most_bytes`, runs that no longer fit are left out, and `runs_left_out` counts them.
@@ -31,6 +34,7 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
         **left_out,
         "rules": rules(loaded.plan),
         "arithmetic": arithmetic(loaded.plan),
+        "ramp": None if loaded.plan.ramp is None else _ramp(loaded.plan.ramp),
         "estimate": {**asdict(estimate(loaded.plan)), **_rooms(loaded.plan)},
         "warnings": list(loaded.warnings),
     }
@@ -98,6 +102,7 @@ def _of_sessions(plan: Plan) -> list[str]:
             f" starts a second; a call slot frees: {limits.call_slot_until.value}"
         ),
         *_ahead(plan),
+        *_ramped(plan),
         f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
         f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
         f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
@@ -105,10 +110,31 @@ def _of_sessions(plan: Plan) -> list[str]:
 
 
 def _ahead(plan: Plan) -> list[str]:
-    """Whether bots will be ready when call slots free; nothing where every run has a slot from the beginning."""
-    if plan.run_count <= plan.limits.calls:
+    """Whether bots will be ready when call slots free; nothing where every run has a slot, or a ramp bounds both."""
+    if plan.run_count <= plan.limits.calls or plan.ramp is not None:
         return []
     if plan.limits.concurrency <= plan.limits.calls:
         spare = "a limits.concurrency a third above limits.calls lets bots be ready as slots free"
         return [f"no session is to spare beyond the calls, so each call slot waits for its next bot; {spare}"]
     return [f"sessions are started ahead of the call slots that are about to free; prefer: {plan.prefer.value}"]
+
+
+def _ramped(plan: Plan) -> list[str]:
+    """The ramp in words, and when it is stopped."""
+    ramp = plan.ramp
+    if ramp is None:
+        return []
+    bound = f"a ramp bounds the calls, bots on their way to one included: {ramp_text(ramp)}"
+    return [bound, *([f"the ramp is {stop_text(ramp.stop)}"] if ramp.stop is not None else [])]
+
+
+def _ramp(ramp: Ramp) -> dict[str, Any]:
+    """The ramp as a table: from which second on how many calls at once; of many levels, some, the last among them."""
+    known = levels(ramp)
+    apart = -(-len(known) // MOST_LEVELS)
+    shown = [*known[:-1:apart], known[-1]]
+    return {
+        "profile": ramp.profile.value,
+        "levels": [{"from_second": round(at, 1), "calls": calls} for at, calls in shown],
+        "levels_left_out": len(known) - len(shown),
+    }

@@ -9,8 +9,9 @@ from typing import Any, Final
 from orchestrator.app.batches import BatchView
 from orchestrator.app.statement import moment, teardown_statement
 from orchestrator.domain.batch import BatchStatus, ExitCode
+from orchestrator.domain.ramp import highest_until
 from orchestrator.domain.run import Run, RunStatus
-from orchestrator.domain.session import Session
+from orchestrator.domain.session import Session, first_start
 from orchestrator.domain.submission import SubmissionStatus
 
 ResultUrl = Callable[[int], str | None]
@@ -48,6 +49,9 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "closed_at": moment(batch.closed_at),
             "cancelled": batch.cancel_asked_at is not None,
             "reason": batch.refusal or batch.cancel_reason,
+            "stopped": batch.stopped or None,
+            "stopped_at": moment(batch.stopped_at),
+            "ramp": _ramp(view),
             "exit_code": int(view.exit_code),
             "exit_meaning": exit_meaning(view),
             "speed": batch.speed,
@@ -86,6 +90,16 @@ def _results(view: BatchView, result_url: ResultUrl) -> list[dict[str, Any]]:
         for one in view.submissions
         if one.cekura_result_id is not None and one.status is SubmissionStatus.ACCEPTED
     ]
+
+
+def _ramp(view: BatchView) -> dict[str, Any] | None:
+    """The plan's ramp: its profile, and the highest level at which anything was started, until it was stopped."""
+    ramp, begun_at = view.plan.ramp, first_start(view.sessions)
+    if ramp is None:
+        return None
+    last = view.batch.stopped_at or max((session.given_at for session in view.sessions), default=None)
+    seconds = (last - begun_at).total_seconds() * view.batch.speed if last and begun_at else 0.0
+    return {"profile": ramp.profile.value, "highest_level": highest_until(ramp, seconds) if begun_at else None}
 
 
 def exit_meaning(view: BatchView) -> str:

@@ -50,6 +50,9 @@ def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:
     console.print(f"{document['arithmetic']}.", soft_wrap=True)
     for rule in document["rules"]:
         console.print(f"- {rule}", soft_wrap=True)
+    if document["ramp"] is not None:
+        console.print()
+        console.print(_levels(document["ramp"]))
     console.print()
     for line in _estimate_lines(document["estimate"]):
         console.print(line, soft_wrap=True)
@@ -66,6 +69,17 @@ def _table(plan: Plan, runs: Iterable[Mapping[str, Any]]) -> Table:
         if "body" in run:
             cells.append(json.dumps(run["body"], ensure_ascii=False))
         table.add_row(str(run["index"]), str(run["scenario"]), *map(Text, cells), Text(message))
+    return table
+
+
+def _levels(ramp: Mapping[str, Any]) -> Table:
+    """When the ramp is at which level."""
+    table = new_table("from second", "calls at once")
+    for one in ramp["levels"]:
+        table.add_row(f"{one['from_second']:g}", str(one["calls"]))
+    if ramp["levels_left_out"]:
+        table.caption = f"{counted(ramp['levels_left_out'], 'level')} between these not listed"
+        table.caption_justify = "left"
     return table
 
 

@@ -195,6 +195,8 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller, conclude:
             return Report(view=view, document=report_document(view, result_url=links))
     if batch.cancel_asked_at is not None:
         teller.note(f"batch {batch.batch_id} was cancelled ({batch.cancel_reason}): it is only torn down")
+    elif batch.stopped:
+        teller.note(f"batch {batch.batch_id}: {batch.stopped}; calls under way finish, and nothing more is begun")
     check_variables(view.plan, os.environ)
     if batch.speed != 1:
         check_time_scale(settings, agent_url=view.plan.agent.url)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.markdown import ramp_line
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
@@ -188,6 +189,7 @@ def last_line(document: Document) -> str:
     batch, totals = document["batch"], document["totals"]
     word = "CANCELLED" if batch["cancelled"] else (batch["outcome"] or batch["status"]).upper()
     why = f" Reason: {batch['reason'].rstrip('.')}." if batch["reason"] else ""
+    why += f" {ramp_line(batch)}" if batch["ramp"] else ""
     return (
         f"{word}: {totals['passed']} passed, {totals['failed']} failed, {totals['inconclusive']} inconclusive of "
         f"{totals['runs']}{_rate(document)}.{why} Exit code {batch['exit_code']}: {batch['exit_meaning']}."

@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.ramp import Ramp
 
 Json = Mapping[str, Any]
 
@@ -177,6 +178,7 @@ class Plan:
 
     `automated` is there on automated channels. `result_name`: what Cekura's results are called; None: as the plan.
     `share_seconds`: how long a link to each of them is good for; None: none is made.
+    `ramp` bounds the calls at once as the batch goes on; None: its limits alone do.
     """
 
     name: str
@@ -197,6 +199,7 @@ class Plan:
     automated: AutomatedSpec | None = None
     result_name: str | None = None
     share_seconds: float | None = None
+    ramp: Ramp | None = None
 
     @property
     def run_count(self) -> int:
@@ -206,7 +209,10 @@ class Plan:
         return sum(scenario.repeat for scenario in self.scenarios)
 
     def faster(self, speed: float) -> Plan:
-        """The same plan with every duration divided by `speed`, for a sandbox that runs faster than life."""
+        """The same plan with every duration divided by `speed`, for a sandbox that runs faster than life.
+
+        A ramp keeps its seconds, which stop rules speak of: whoever follows it multiplies what has passed instead.
+        """
         return replace(
             self,
             limits=replace(self.limits, starts_per_second=self.limits.starts_per_second * speed),

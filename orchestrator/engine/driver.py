@@ -31,6 +31,7 @@ from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
 from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.engine.outage import Outage
+from orchestrator.engine.ramping import Ramping
 from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.remotes import Remotes
@@ -258,14 +259,13 @@ class Driver:
         )
 
     async def _run_loops(self, roster: Roster) -> None:
-        """Everything that moves the runs of a batch to their outcomes, until each has one."""
         refusals: list[str] = []
 
         def refuse(reason: str) -> None:
             refusals.append(reason)
             roster.alarm()
 
-        roster.closing = roster.batch.cancel_asked_at is not None
+        roster.closing = roster.batch.cancel_asked_at is not None or bool(roster.batch.stopped)
         loops = self._automated_loops if roster.plan.channel.automated else self._session_loops
         await loops(roster, refusals, refuse)
 
@@ -293,6 +293,7 @@ class Driver:
 
     async def _session_loops(self, roster: Roster, refusals: list[str], refuse: Callable[[str], None]) -> None:
         speed, agent = roster.batch.speed, roster.plan.agent
+        ramping = Ramping(roster=roster, clock=self._clock, speed=speed)
         recovery = self._recovery(roster)
         settlement = Settlement(
             roster=roster, remotes=self._remotes, clock=self._clock, speed=speed, end_call=self._calls.end_call
@@ -319,6 +320,7 @@ class Driver:
                 on_lost=partial(recovery.look_for, tasks=loops),
                 refuse=refuse,
                 held_back=lambda: self._starts_held or submitter.failing or bool(refusals),
+                ramping=ramping,
             )
             watcher = Watcher(
                 roster=roster, remotes=self._remotes, clock=self._clock, starter=starter, random=self._random
@@ -328,7 +330,7 @@ class Driver:
             departures = Departures(roster=roster, remotes=self._remotes, clock=self._clock)
             outage = self._outage(roster)
             ending = self._ending(roster, submitter, refusals)
-            for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
+            for loop in (starter, submitter, readiness, watcher, departures, outage, ending, ramping):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
 
     def _ending(self, roster: Roster, submitter: Submits, refusals: list[str]) -> Ending:

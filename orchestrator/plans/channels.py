@@ -46,6 +46,7 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("timing", "presence_interval"): MANUAL,
     ("readiness",): MANUAL,
     ("prefer",): MANUAL,
+    ("ramp",): MANUAL,
 }
 INSTEAD: Final[Mapping[tuple[str, ...], str]] = {
     ("agent",): "leave it out: Cekura knows the agent by cekura.agent",
@@ -55,6 +56,7 @@ INSTEAD: Final[Mapping[tuple[str, ...], str]] = {
     ("cekura", "test_profile_ids"): "write the values into body",
     ("scenarios", "repeat"): "write cekura.frequency, which holds for every scenario",
     ("limits", "concurrency"): "write limits.calls",
+    ("ramp",): "write limits.calls, which holds from the beginning",
 }
 LEAVE_IT_OUT: Final = "leave it out"
 
@@ -62,7 +64,7 @@ LEAVE_IT_OUT: Final = "leave it out"
 def channel_of(data: Mapping[str, Any]) -> Channel | None:
     """The channel that a plan's data names; None where it names none that there is."""
     named = data.get("channel", Channel.PIPECAT_V1.value)
-    return Channel(named) if named in set(Channel) else None
+    return Channel(named) if isinstance(named, str) and named in set(Channel) else None
 
 
 def channel_findings(data: Mapping[str, Any], channel: Channel) -> Iterator[Finding]:

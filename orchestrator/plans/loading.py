@@ -31,6 +31,7 @@ from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
 from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
+from orchestrator.plans.ramps import ramp_of
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
 from orchestrator.plans.source import SIZE_LIMIT, Source, from_json, parse
@@ -208,6 +209,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         automated=_automated(file.cekura) if Channel(file.channel).automated else None,
         result_name=file.cekura.name,
         share_seconds=file.cekura.share_links,
+        ramp=None if file.ramp is None else ramp_of(file.ramp),
     )
 
 

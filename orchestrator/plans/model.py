@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from orchestrator.plans.cekura_model import CekuraSection, LivekitDataSection, PipecatDataSection
+from orchestrator.plans.ramp_model import RampSection, StopSection
 from orchestrator.plans.section import (
     AGENT_NAME,
     LARGEST_ID,
@@ -276,6 +277,11 @@ class PlanFile(Section):
     )
     retries: RetriesSection = Field(default_factory=RetriesSection, examples=[{"infrastructure": 1}])
     gate: GateSection = Field(default_factory=GateSection, examples=[{"min_pass_rate": 1.0}])
+    ramp: RampSection | None = Field(
+        default=None,
+        description="How many calls may be placed at once as the batch goes on; absent: limits.calls all along.",
+        examples=[{"profile": "steps", "from": 2, "to": 10, "step": 2, "every": "60s"}],
+    )
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -290,4 +296,6 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "readiness": ReadinessSection,
     "retries": RetriesSection,
     "gate": GateSection,
+    "ramp": RampSection,
+    "ramp.stop": StopSection,
 }

@@ -23,7 +23,6 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "folder_path": "list the scenarios by id",
     "matrix": "write one entry of `scenarios` per combination",
     "notifications": "act on the exit code, or on `run --json`",
-    "ramp": "pace starts with `limits.starts_per_second`",
     "schedule": "start `orchestrator run` from your scheduler",
     "status_url": "use presence, record, probe or settle as evidence",
     "tags": "list the scenarios by id",

@@ -19,6 +19,7 @@ from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
 from orchestrator.plans.model import TimeoutsSection, TimingSection
+from orchestrator.plans.ramps import ramp_findings, ramp_warnings
 from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
 from orchestrator.plans.section import MAX_RUNS, VARIABLE_NAME, Section
@@ -54,6 +55,7 @@ def _session_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _evidence_findings(data)
     yield from _duration_findings(data, agent.get("kind"))
     yield from _pool_findings(data)
+    yield from ramp_findings(data)
 
 
 def agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
@@ -260,6 +262,7 @@ def _session_warnings(plan: Plan) -> Iterator[str]:
         yield f"timing.presence_interval is below the {PRESENCE_INTERVAL_ASKED} s that Daily asks for."
     if plan.limits.calls > plan.limits.concurrency:
         yield "limits.calls is above limits.concurrency: there are never more calls than sessions."
+    yield from ramp_warnings(plan)
     yield from _agent_warnings(plan)
     yield from property_warnings(plan.agent.room_properties)
 

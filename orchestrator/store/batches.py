@@ -157,6 +157,15 @@ def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
 
 
+def record_stopped(connection: Connection, batch_id: str, *, at: datetime, reason: str) -> None:
+    """Commit that the ramp of an open batch is stopped: nothing more of it is begun. The first reason stays."""
+    connection.execute(
+        update(batches)
+        .where(_one(batch_id), batches.c.status == BatchStatus.OPEN.value, batches.c.stopped_at.is_(None))
+        .values(stopped=reason, stopped_at=at)
+    )
+
+
 def claim_batches(
     connection: Connection,
     worker_id: str,
@@ -210,11 +219,15 @@ def _one(batch_id: str) -> ColumnElement[bool]:
 
 
 def going_on(batch_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """The condition on a row that its batch is open and nobody asked to cancel it: it may cause something yet."""
+    """The condition on a row that its batch is open, and neither to be cancelled nor its ramp stopped.
+
+    Only then may it cause something yet.
+    """
     return exists().where(
         batches.c.batch_id == batch_id,
         batches.c.status == BatchStatus.OPEN.value,
         batches.c.cancel_asked_at.is_(None),
+        batches.c.stopped_at.is_(None),
     )
 
 
@@ -272,4 +285,6 @@ def _batch(row: Row[Any]) -> Batch:
         client_key=row.client_key,
         schedule=row.schedule,
         poked_at=row.poked_at,
+        stopped=row.stopped,
+        stopped_at=row.stopped_at,
     )

@@ -96,6 +96,8 @@ batches: Final = Table(
     Column("client_key", String(128)),  # whoever asks twice with one key gets one batch
     Column("schedule", String(80)),
     Column("poked_at", UtcTime),  # somebody heard that Cekura has news of it: the next poll may come at once
+    Column("stopped", Text, nullable=False, server_default=""),  # why its ramp was stopped before its end
+    Column("stopped_at", UtcTime),
     Index("batch_of_one_client_key", "client_key", unique=True),
     # Each list in its order, so that a page of it is read from where the last one ended.
     Index("batches_by_creation", "created_at", "batch_id"),

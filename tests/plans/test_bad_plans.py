@@ -40,7 +40,8 @@ CASES = [
     (GOOD + "limits: {gate: 1}\n", "limits.gate", 4, "unknown key", "did you mean gate at the top of the plan?"),
     (GOOD + "gate: {xyz: 1}\n", "gate.xyz", 4, "unknown key", "known keys here: min_pass_rate, max_inconclusive"),
     (GOOD + "schedule: daily\n", "schedule", 4, "does not support schedule yet", "scheduler"),
-    (GOOD + "limits: {ramp: 3}\n", "limits.ramp", 4, "does not support ramp yet", "starts_per_second"),
+    (GOOD + "limits: {ramp: 3}\n", "limits.ramp", 4, "unknown key ramp", "did you mean ramp at the top of the plan?"),
+    (GOOD + "limits: {matrix: 3}\n", "limits.matrix", 4, "does not support matrix yet", "one entry of `scenarios`"),
     # types and ranges
     ("version: 2\n" + CLOUD + "\n" + ONE, "version", 1, "must be 1", "version: 1"),
     (GOOD + "name: Nightly Run\n", "name", 4, "must be lower-case letters", "write name: nightly-support"),

@@ -34,6 +34,7 @@ SECTIONS = {
     "timing.presence_interval": "timing: {presence_interval: 15}",
     "readiness": "readiness: probe",
     "prefer": "prefer: cost",
+    "ramp": "ramp: {profile: soak, calls: 2}",
     "agent": "agent: {kind: pipecat_cloud, name: bot}",
 }
 
