@@ -48,7 +48,7 @@ def report_markdown(document: Document) -> str:
             f"{totals['inconclusive']} inconclusive of {totals['runs']}. "
             f"Exit code {batch['exit_code']}: {batch['exit_meaning']}."
         ),
-        *([_cell(ramp_line(batch))] if batch["ramp"] else []),
+        *([_cell(ramp_line(batch))] if batch.get("ramp") else []),
         _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
         *_shared(document["results"]),
         "## Phases",

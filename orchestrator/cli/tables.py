@@ -189,7 +189,7 @@ def last_line(document: Document) -> str:
     batch, totals = document["batch"], document["totals"]
     word = "CANCELLED" if batch["cancelled"] else (batch["outcome"] or batch["status"]).upper()
     why = f" Reason: {batch['reason'].rstrip('.')}." if batch["reason"] else ""
-    why += f" {ramp_line(batch)}" if batch["ramp"] else ""
+    why += f" {ramp_line(batch)}" if batch.get("ramp") else ""
     return (
         f"{word}: {totals['passed']} passed, {totals['failed']} failed, {totals['inconclusive']} inconclusive of "
         f"{totals['runs']}{_rate(document)}.{why} Exit code {batch['exit_code']}: {batch['exit_meaning']}."
