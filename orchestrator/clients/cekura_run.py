@@ -6,12 +6,22 @@ integers and objects as strings, so everything is read tolerantly.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.clients.refusal import plain
-from orchestrator.clients.wire import clock_seconds, flag, list_of, moment, number, record_of, text_of, whole_number
+from orchestrator.clients.wire import (
+    clock_seconds,
+    flag,
+    id_of,
+    list_of,
+    moment,
+    number,
+    object_of,
+    record_of,
+    text_of,
+    whole_number,
+)
 from orchestrator.domain.observation import AcceptedRun, AcceptedSubmission, CallObservation, CallStatus
 
 # Both vocabularies of the OpenAPI. `failed` here means that the call failed; a failed evaluation is a completed run.
@@ -49,7 +59,7 @@ def call_observation(body: Mapping[str, Any]) -> CallObservation | None:
         status=status,
         raw_status=raw,
         success=success,
-        scenario_id=_scenario_id(body.get("scenario")),
+        scenario_id=id_of(body.get("scenario")),
         cekura_result_id=whole_number(body.get("result_id")),
         error_message=plain(text_of(body.get("error_message"))),
         ended_reason=plain(_ended_reason(body)),
@@ -69,6 +79,7 @@ def accepted_submission(body: Mapping[str, Any]) -> AcceptedSubmission | None:
         cekura_agent_id=whole_number(body.get("agent")),
         created_at=moment(body.get("created_at")),
         runs=tuple(_accepted_runs(body.get("runs"))),
+        name=text_of(body.get("name")),
     )
 
 
@@ -81,21 +92,22 @@ def _accepted_runs(runs: Any) -> Iterator[AcceptedRun]:
         if run_id is None:
             continue  # a run nobody can ask about; the caller sees one run fewer than it submitted
         status, raw = call_status(run.get("status"))
-        scenario = _scenario_id(run.get("scenario"))
-        yield AcceptedRun(cekura_run_id=run_id, scenario_id=scenario, status=status, raw_status=raw)
-
-
-def _scenario_id(value: Any) -> int | None:
-    return whole_number(value.get("id")) if isinstance(value, dict) else whole_number(value)
+        yield AcceptedRun(
+            cekura_run_id=run_id,
+            scenario_id=id_of(run.get("scenario")),
+            status=status,
+            raw_status=raw,
+            test_profile_id=id_of(object_of(run.get("test_profile_data"))),
+        )
 
 
 def _ended_reason(body: Mapping[str, Any]) -> str:
-    return text_of(_object(body.get("metadata")).get("ended_reason")) or text_of(body.get("call_ended_reason"))
+    return text_of(object_of(body.get("metadata")).get("ended_reason")) or text_of(body.get("call_ended_reason"))
 
 
 def _explanation(body: Mapping[str, Any]) -> str:
     """Why the evaluation failed: the expected outcome's own words, then the names of the checks that failed."""
-    return plain("; ".join([*_missed_outcome(_object(body.get("expected_outcome"))), *_failed_checks(body)]))
+    return plain("; ".join([*_missed_outcome(object_of(body.get("expected_outcome"))), *_failed_checks(body)]))
 
 
 def _missed_outcome(outcome: Mapping[str, Any]) -> Iterator[str]:
@@ -108,7 +120,7 @@ def _missed_outcome(outcome: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _failed_checks(body: Mapping[str, Any]) -> Iterator[str]:
-    metrics = [record_of(metric) for metric in list_of(_object(body.get("evaluation")).get("metrics"))]
+    metrics = [record_of(metric) for metric in list_of(object_of(body.get("evaluation")).get("metrics"))]
     names = [text_of(metric.get("name")) or "unnamed" for metric in metrics if _failed(metric)]
     if names:
         yield f"failed metrics: {', '.join(names)}"
@@ -125,13 +137,3 @@ def _failed(metric: Mapping[str, Any]) -> bool:
     kind = text_of(metric.get("eval_type")) or text_of(metric.get("type"))
     score = metric.get("score_normalized", metric.get("score"))
     return kind.startswith("binary") and number(score) == 0
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    """An object, also where it was sent as JSON in a string."""
-    if not isinstance(value, str):
-        return record_of(value)
-    try:
-        return record_of(json.loads(value))
-    except (ValueError, RecursionError):
-        return {}

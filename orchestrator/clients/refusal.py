@@ -183,7 +183,8 @@ def _phrases(value: Any, *, path: str, depth: int) -> Iterator[str]:
         yield from _phrases_of_record(value, path=path, depth=depth)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            place = f"{path}[{index}]" if isinstance(item, dict) and path else path
+            counted = path or (depth == 0 and len(value) > 1)  # a bare list of two or more is one of elements
+            place = f"{path}[{index}]" if isinstance(item, dict) and counted else path
             yield from _phrases(item, path=place, depth=depth + 1)
     elif str(value).strip():
         yield f"{path}: {value}" if path else str(value)

@@ -5,6 +5,7 @@ Each function returns None where the value is absent or of no use; whoever needs
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -57,6 +58,21 @@ def flag(value: Any) -> bool | None:
 def record_of(value: Any) -> Mapping[str, Any]:
     """A JSON object, or an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """A JSON object, also where it was sent as JSON in a string, or an empty one."""
+    if not isinstance(value, str):
+        return record_of(value)
+    try:
+        return record_of(json.loads(value))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def id_of(value: Any) -> int | None:
+    """An id, also where the whole object was sent in its place."""
+    return whole_number(value.get("id")) if isinstance(value, dict) else whole_number(value)
 
 
 def list_of(value: Any) -> list[Any]:

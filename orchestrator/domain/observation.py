@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.domain.plan import Channel
 from orchestrator.domain.secret import MeetingToken
 
 Json = Mapping[str, Any]
@@ -132,6 +133,40 @@ class SubmittedRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AutomatedScenario:
+    """One scenario of an automated submission, with the data message its channel may publish."""
+
+    scenario_id: int
+    publish_data_message: Any = None
+    has_data_message: bool = False  # a message may itself be null
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutomatedSubmission:
+    """One request of an automated channel: Cekura makes `frequency` calls of each scenario.
+
+    At most one personality and one test profile: combinations are split into requests, so that the number of runs is
+    scenarios x frequency however the documents are read. `agent_data` replaces what Cekura has saved for the agent and
+    may hold secrets; `calls` is how many of the calls may run at once. Assistant, numbers and number mode: voice only.
+    """
+
+    channel: Channel
+    name: str
+    cekura_agent_id: int | None
+    scenarios: tuple[AutomatedScenario, ...]
+    frequency: int
+    personality_id: int | None
+    test_profile_id: int | None
+    calls: int | None
+    mock_tool_names: tuple[str, ...] | None
+    agent_data: Json | None = field(default=None, repr=False)
+    assistant_id: str | None = None
+    outbound_phone_number: str | None = None
+    agent_number: str | None = None
+    number_mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedRun:
     """One run Cekura says it created; it names its scenario but never its room."""
 
@@ -139,6 +174,7 @@ class AcceptedRun:
     scenario_id: int | None
     status: CallStatus
     raw_status: str
+    test_profile_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +185,32 @@ class AcceptedSubmission:
     cekura_agent_id: int | None
     created_at: datetime | None
     runs: tuple[AcceptedRun, ...] = field(default=())
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioRecord:
+    """A scenario as Cekura has it; `main_agent_variables` are those its test profile holds for the bot."""
+
+    scenario_id: int
+    name: str
+    tags: tuple[str, ...]
+    folder_path: str | None
+    cekura_agent_id: int | None
+    test_profile_id: int | None
+    main_agent_variables: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CekuraAgent:
+    """Cekura's record of the agent under test; `provider` empty where none is set up, `inbound` None where unsaid."""
+
+    cekura_agent_id: int
+    name: str
+    provider: str
+    inbound: bool | None
+    enabled_personalities: tuple[int, ...]
+    project_id: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

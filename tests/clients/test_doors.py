@@ -15,7 +15,8 @@ from orchestrator.clients.room import parse_room_url
 from orchestrator.clients.wire import text_of
 from orchestrator.clock import SystemClock
 from orchestrator.domain.errors import InvalidSettings, OutcomeUnknown, RemoteProtocolError
-from orchestrator.domain.observation import StartRequest, SubmittedRoom
+from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission, StartRequest, SubmittedRoom
+from orchestrator.domain.plan import Channel
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.settings import load_settings
 
@@ -47,8 +48,24 @@ async def submit(settings, url):
     return client, client.submit(cekura_agent_id=5, mock_tool_names=None, rooms=[room])
 
 
+async def submit_automated(settings, url):
+    client = CekuraClient.open(settings, clock=SystemClock())
+    submission = AutomatedSubmission(
+        channel=Channel.VOICE,
+        name="nightly",
+        cekura_agent_id=5,
+        scenarios=(AutomatedScenario(scenario_id=101),),
+        frequency=1,
+        personality_id=None,
+        test_profile_id=None,
+        calls=None,
+        mock_tool_names=None,
+    )
+    return client, client.submit_automated(submission)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("paid", [start_at_cloud, start_at_runner, submit])
+@pytest.mark.parametrize("paid", [start_at_cloud, start_at_runner, submit, submit_automated])
 async def test_a_redirected_paid_call_is_looked_up_and_sent_nowhere_else(paid, status, tcp):
     """Taken or not, nobody knows: neither the same host nor another hears of it again."""
     heard, elsewhere = [], []
