@@ -1,39 +1,51 @@
-"""One call of Cekura's tester: it comes to the room, waits for an agent, talks, hangs up, and is judged.
+"""A run and its call, wherever it takes place: dispatched, talking, hung up, judged.
 
-Status words and ended reasons are the documented ones; which reason goes with which status is not documented.
+Status words and ended reasons are the documented ones; which reason goes with which status is not documented. In a room
+of somebody else's a call is a `RoomCall`, in one of Cekura's own or on a telephone a `HostedCall`.
 """
 
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.sandbox.catalogue import Channel
 from orchestrator.sandbox.clock import SandboxClock
 from orchestrator.sandbox.daily import Daily
-from orchestrator.sandbox.rooms import Cause, JoinRefused, Participant, RoomEvent
-from orchestrator.sandbox.sessions import Session, Sessions
+from orchestrator.sandbox.sessions import Sessions
 from orchestrator.sandbox.settings import SandboxSettings
 
 TERMINAL: Final = frozenset({"completed", "failed", "timeout", "cancelled"})
-# What a caller's own teardown looks like from inside a call.
-TEARDOWN: Final = frozenset({Cause.STOPPED, Cause.EJECTED, Cause.DELETED, Cause.EXPIRED})
 CRASH_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """Telephone numbers of a voice run, empty elsewhere: Cekura's own, and the agent's."""
+
+    own: str = ""
+    agent: str = ""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Run:
-    """One scenario in one room; `status` speaks Cekura's words."""
+    """One scenario once; `status` speaks Cekura's words. Only a run of the manual flow has a room of somebody's."""
 
     id: int
     ordinal: int
     result_id: int
     agent: int
     scenario: int
-    room_url: str
+    channel: Channel
+    room_url: str | None
     token: str | None
     message: Any
+    personality: int
+    profile: int | None
+    numbers: Numbers
     created_at: float
     status: str = "pending"
     success: bool = False
@@ -86,16 +98,10 @@ TIMED_OUT: Final = CallEnd(status="timeout", reason="exceeded-max-duration", err
 CRASHED: Final = CallEnd(
     status="failed", reason="Testing agent-pipeline-error", error="The testing agent's pipeline failed."
 )
-NEVER_CONNECTED: Final = CallEnd(
-    status="failed", reason="Testing agent-did-not-connect", error="The testing agent could not join the room."
-)
-NOBODY_THERE: Final = CallEnd(
-    status="failed", reason="Main agent-did-not-answer", error="The main agent did not join within the timeout period."
-)
 CANCELLED: Final = CallEnd(status="cancelled", reason="run-cancelled-by-user")
 
 
-class Call:
+class Call(ABC):
     """The tester of one run, from its dispatch to its verdict."""
 
     def __init__(self, *, run: Run, around: CallSurroundings, fate: str | None) -> None:
@@ -103,15 +109,11 @@ class Call:
         self._around = around
         self._clock = around.clock
         self._fate = fate
-        self._participant: Participant | None = None
-        self._session: Session | None = None
         self._over = False
 
+    @abstractmethod
     def dispatch(self) -> None:
-        """Send the tester to the room."""
-        self._run.executed_at = self._clock.now()
-        self._become("running")
-        self._clock.after(self._around.settings.dispatch_seconds, self._arrive)
+        """Send the tester on its way."""
 
     def hang_up(self, end: CallEnd) -> None:
         """End the call, once; an evaluated call is judged later, any other at once."""
@@ -131,44 +133,14 @@ class Call:
             self._around.ended(self._run)
             self._judge(end)
 
-    def _arrive(self) -> None:
-        if self._over:
-            return
-        found = self._around.daily.room_at(self._run.room_url)
-        if found is None or self._fate == "never_connects":
-            self.hang_up(NEVER_CONNECTED)
-            return
-        _, room = found
-        try:
-            self._participant = room.join(
-                token=self._run.token,
-                listener=self._hear,
-                user_name="Cekura",
-                is_tester=True,
-                carries_user_id=self._around.settings.carries_mark,
-            )
-        except JoinRefused:
-            self.hang_up(NEVER_CONNECTED)
-            return
-        self._run.tester_joined_at = self._clock.now()
-        if room.agents():
-            self._begin()
-        else:
-            self._clock.after(self._around.settings.connect_timeout, self._give_up)
+    @abstractmethod
+    def _leave(self) -> None:
+        """Give back whatever the call holds."""
 
-    def _give_up(self) -> None:
-        if self._run.call_began_at is None:
-            self.hang_up(NOBODY_THERE)
-
-    def _begin(self) -> None:
-        run = self._run
-        run.call_began_at = self._clock.now()
+    def _talk(self) -> None:
+        """Let the call begin now, and end as its fate says."""
+        self._run.call_began_at = self._clock.now()
         self._become("in_progress")
-        if self._participant is not None and run.message is not None:
-            self._participant.room.send(run.message, sender=self._participant)
-        self._session = self._around.sessions.by_room.get(run.room_url)
-        if self._session is not None:
-            self._around.sessions.note_call_begin(self._session)
         self._clock.after(self._length(), lambda: self.hang_up(self._scripted_end()))
         if self._fate == "tester_crashes":
             self._clock.after(CRASH_SECONDS, lambda: self.hang_up(CRASHED))
@@ -183,41 +155,6 @@ class Call:
         if self._fate == "times_out":
             return TIMED_OUT
         return FAILED_EVALUATION if self._fate == "fails_evaluation" else COMPLETED
-
-    def _hear(self, event: RoomEvent) -> None:
-        if event.name == "participant-joined":
-            # The newcomer is in the room only once everybody has been told.
-            self._clock.after(0.0, self._begin_if_waiting)
-        elif event.name in {"ejected", "room-deleted"} or (
-            event.name == "participant-left" and self._talks_to_nobody()
-        ):
-            self._lose(event.cause)
-
-    def _talks_to_nobody(self) -> bool:
-        talking = self._participant is not None and self._run.call_began_at is not None
-        return talking and self._participant is not None and not self._participant.room.agents()
-
-    def _begin_if_waiting(self) -> None:
-        waiting = not self._over and self._run.call_began_at is None
-        if waiting and self._participant is not None and self._participant.room.agents():
-            self._begin()
-
-    def _lose(self, cause: Cause | None) -> None:
-        talking = self._run.call_began_at is not None
-        self.hang_up(
-            CallEnd(
-                status="failed",
-                reason="participant_disconnected" if talking else "Main agent-call-not-connected",
-                error=f"The call was lost: {cause}.",
-                cut_short=talking and cause in TEARDOWN and not self._run.end_asked,
-            )
-        )
-
-    def _leave(self) -> None:
-        if self._session is not None:
-            self._around.sessions.note_call_end(self._session)
-        if self._participant is not None:
-            self._participant.room.leave(self._participant)
 
     def _judge(self, end: CallEnd) -> None:
         self._run.success = end.success

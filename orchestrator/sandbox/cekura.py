@@ -1,22 +1,26 @@
 """Cekura as the sandbox plays it: results, their runs, the queue in front of its calls.
 
-Above `calls_limit` a run waits `in_queue`, calls begin at most `dispatch_per_second`, and a slot is free again when the
-call ended or when it was judged, as the slot rule says (which of the two is not documented).
+Above `calls_limit`, one for all channels, or above its result's own limit a run waits `in_queue`. Calls begin at most
+`dispatch_per_second`, and a slot is free again when the call ended or when it was judged, as the slot rule says (which
+of the two is not documented).
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from orchestrator.sandbox.calls import CANCELLED, TERMINAL, Call, CallSurroundings, Run
+from orchestrator.sandbox.calls import CANCELLED, TERMINAL, Call, CallSurroundings, Numbers, Run
+from orchestrator.sandbox.catalogue import Channel, scenario_of
 from orchestrator.sandbox.clock import SandboxClock
 from orchestrator.sandbox.daily import Daily
 from orchestrator.sandbox.faults import Faults
+from orchestrator.sandbox.hosted_call import HostedCall
+from orchestrator.sandbox.room_call import RoomCall
 from orchestrator.sandbox.sessions import Sessions
 from orchestrator.sandbox.settings import SandboxSettings
 
@@ -30,10 +34,18 @@ class Result:
 
     id: int
     agent: int
+    channel: Channel
     created_at: float
     updated_at: float
     name: str = ""
+    calls_limit: int | None = None
+    holding: int = 0
     runs: list[Run] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many of its calls are on as its own limit allows."""
+        return self.calls_limit is not None and self.holding >= self.calls_limit
 
     @property
     def status(self) -> str:
@@ -48,13 +60,27 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubmittedScenario:
-    """One element of a submission's `scenarios`."""
+class SubmittedRun:
+    """One run to be made; only the manual flow names a room. Without a personality or profile it has the scenario's."""
 
     scenario: int
-    room_url: str
-    token: str | None
-    message: Any
+    room_url: str | None = None
+    token: str | None = None
+    message: Any = None
+    personality: int | None = None
+    profile: int | None = None
+    numbers: Numbers = field(default_factory=Numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A run request that was understood; `calls_limit` is the result's own, None for none."""
+
+    channel: Channel
+    runs: Sequence[SubmittedRun]
+    agent: int | None = None
+    name: str = ""
+    calls_limit: int | None = None
 
 
 class Listener(Protocol):
@@ -95,6 +121,7 @@ class Cekura:
         self.coming_by_room: dict[str, set[int]] = {}
         self.cut_short: list[int] = []
         self.calls_total = 0
+        self.calls_by_channel: Counter[str] = Counter()
         self.talking: set[int] = set()
         self.peak_talking = 0
         self._queue: deque[Run] = deque()
@@ -113,11 +140,19 @@ class Cekura:
             judged=self._judged,
         )
 
-    def submit(self, *, agent: int | None, scenarios: Iterable[SubmittedScenario]) -> Result:
-        """A new result with one run per element, queued for their calls."""
+    def submit(self, submission: Submission) -> Result:
+        """A new result with its runs, queued for their calls."""
         now = self.clock.now()
-        result = Result(id=self._new_id(), agent=agent or DEFAULT_AGENT, created_at=now, updated_at=now)
-        result.runs = [self._new_run(result, scenario) for scenario in scenarios]
+        result = Result(
+            id=self._new_id(),
+            agent=submission.agent or DEFAULT_AGENT,
+            channel=submission.channel,
+            name=submission.name,
+            calls_limit=submission.calls_limit,
+            created_at=now,
+            updated_at=now,
+        )
+        result.runs = [self._new_run(result, run) for run in submission.runs]
         self.results[result.id] = result
         runs = list(result.runs)
         self._listener.made(result, lambda: self._enqueue_all(runs))
@@ -131,28 +166,39 @@ class Cekura:
             return
         run.end_asked = True
         if run.call is None:
-            run.call = Call(run=run, around=self._around, fate=None)
+            run.call = self._new_call(run, fate=None)
         run.call.hang_up(CANCELLED)
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id
 
-    def _new_run(self, result: Result, scenario: SubmittedScenario) -> Run:
+    def _new_run(self, result: Result, submitted: SubmittedRun) -> Run:
+        scenario = scenario_of(submitted.scenario)
         run = Run(
             id=self._new_id(),
             ordinal=len(self.runs),
             result_id=result.id,
             agent=result.agent,
-            scenario=scenario.scenario,
-            room_url=scenario.room_url,
-            token=scenario.token,
-            message=scenario.message,
+            scenario=scenario.id,
+            channel=result.channel,
+            room_url=submitted.room_url,
+            token=submitted.token,
+            message=submitted.message,
+            personality=submitted.personality or scenario.personality,
+            profile=submitted.profile or scenario.profile,
+            numbers=submitted.numbers,
             created_at=result.created_at,
         )
         self.runs[run.id] = run
-        self.coming_by_room.setdefault(run.room_url, set()).add(run.id)
+        if run.room_url is not None:
+            self.coming_by_room.setdefault(run.room_url, set()).add(run.id)
         return run
+
+    def _new_call(self, run: Run, *, fate: str | None) -> Call:
+        if run.room_url is None:
+            return HostedCall(run=run, around=self._around, fate=fate)
+        return RoomCall(run=run, around=self._around, fate=fate, room_url=run.room_url)
 
     def _enqueue_all(self, runs: Iterable[Run]) -> None:
         for run in runs:
@@ -165,13 +211,13 @@ class Cekura:
             run.status = "in_queue"
             self.clock.after(QUEUED_LONG_SECONDS, lambda: self._wait_for_slot(run))
             return
-        run.call = Call(run=run, around=self._around, fate=fate)
+        run.call = self._new_call(run, fate=fate)
         self._wait_for_slot(run)
 
     def _wait_for_slot(self, run: Run) -> None:
         if not run.coming:
             return
-        run.call = run.call or Call(run=run, around=self._around, fate=None)
+        run.call = run.call or self._new_call(run, fate=None)
         self._queue.append(run)
         self._fill_slots()
         if not run.holds_slot:
@@ -179,12 +225,24 @@ class Cekura:
             self._changed(run)
 
     def _fill_slots(self) -> None:
-        while self._queue and self._holding < self.settings.calls_limit:
+        while self._holding < self.settings.calls_limit and (run := self._take_next()) is not None:
+            run.holds_slot = True
+            self._holding += 1
+            self.results[run.result_id].holding += 1
+            self._dispatch_in_turn(run)
+
+    def _take_next(self) -> Run | None:
+        """The first in the queue whose result may have one more call; who no longer waits for one is dropped."""
+        passed_over: list[Run] = []
+        taken: Run | None = None
+        while taken is None and self._queue:
             run = self._queue.popleft()
-            if run.coming:
-                run.holds_slot = True
-                self._holding += 1
-                self._dispatch_in_turn(run)
+            if run.coming and self.results[run.result_id].is_full:
+                passed_over.append(run)
+            elif run.coming:
+                taken = run
+        self._queue.extendleft(reversed(passed_over))
+        return taken
 
     def _dispatch_in_turn(self, run: Run) -> None:
         moment = max(self.clock.now(), self._next_dispatch)
@@ -194,6 +252,7 @@ class Cekura:
     def _dispatch(self, run: Run) -> None:
         if run.coming and run.call is not None:
             self.calls_total += 1
+            self.calls_by_channel[run.channel] += 1
             run.call.dispatch()
 
     def _changed(self, run: Run) -> None:
@@ -219,6 +278,8 @@ class Cekura:
         self._free_slot(run)
 
     def _forget_coming(self, run: Run) -> None:
+        if run.room_url is None:
+            return
         coming = self.coming_by_room.get(run.room_url, set())
         coming.discard(run.id)
         if not coming:
@@ -228,4 +289,5 @@ class Cekura:
         if run.holds_slot:
             run.holds_slot = False
             self._holding -= 1
+            self.results[run.result_id].holding -= 1
             self._fill_slots()

@@ -8,24 +8,28 @@ declared as strings) are left out.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.sandbox.calls import TERMINAL, Run
+from orchestrator.sandbox.catalogue import PERSONALITIES, PROFILES, Channel, agent_name, scenario_of
 from orchestrator.sandbox.cekura import Result
 from orchestrator.sandbox.clock import iso
 
 METRIC_ID: Final = 7
 PERCENT: Final = 100.0
 MINUTE: Final = 60
-
-
-def scenario_name(scenario: int) -> str:
-    """The sandbox's scenarios have a name each."""
-    return f"Scenario {scenario}"
+# What a run is called is not documented.
+RUN_TYPES: Final[Mapping[Channel, str]] = {
+    "pipecat_v1": "Pipecat",
+    "pipecat_v2": "Pipecat v2",
+    "livekit_v2": "LiveKit v2",
+    "voice": "Voice",
+}
 
 
 def submission(result: Result) -> dict[str, Any]:
-    """The answer to run_scenarios_pipecat; its status words are fewer than those of polls."""
+    """The answer to a run request of any channel; its status words are fewer than those of polls."""
     return {
         "id": result.id,
         "name": result.name,
@@ -39,10 +43,10 @@ def submission(result: Result) -> dict[str, Any]:
                 "id": run.id,
                 "status": "pending",
                 "scenario": run.scenario,
-                "number": "",
-                "inbound_number": None,
-                "scenario_name": scenario_name(run.scenario),
-                "test_profile_data": None,
+                "number": run.numbers.agent,
+                "inbound_number": run.numbers.own or None,
+                "scenario_name": scenario_of(run.scenario).name,
+                "test_profile_data": _profile(run),
                 "outbound_dial_window_opens_at": None,
                 "outbound_dial_window_seconds": None,
                 "outbound_dial_window_closes_at": None,
@@ -69,12 +73,12 @@ def run_document(run: Run, result: Result) -> dict[str, Any]:
         "provider_call_id": "",
         "trace_id": "",
         "scenario": run.scenario,
-        "scenario_name": scenario_name(run.scenario),
+        "scenario_name": scenario_of(run.scenario).name,
         "scenario_type": "instruction",
-        "personality": None,
-        "personality_name": "Normal",
+        "personality": run.personality,
+        "personality_name": PERSONALITIES.get(run.personality, "Normal"),
         "agent": run.agent,
-        "agent_name": f"Agent {run.agent}",
+        "agent_name": agent_name(run.agent),
         "result_id": run.result_id,
         "result_name": result.name,
         "expected_outcome_prompt": "The agent resolves the request.",
@@ -94,19 +98,19 @@ def run_document(run: Run, result: Result) -> dict[str, Any]:
         "feedback": "",
         "timestamp": iso(run.created_at),
         "executed_at": iso(run.executed_at) if run.executed_at else None,
-        "outbound_number": "",
+        "outbound_number": run.numbers.own,
         "inbound_number": "",
         "critical_categories": [],
         "error_message": run.error_message,
         "scenario_instructions": "",
         "run_as_text": False,
-        "test_profile_data": None,
+        "test_profile_data": _profile(run),
         "generated_mock_tool_entries": [],
         "mocked_tool_names": [],
         "provider_call_details": {},
-        "agent_number": None,
+        "agent_number": run.numbers.agent or None,
         "testing_channel_index": None,
-        "run_type": "Pipecat",
+        "run_type": RUN_TYPES[run.channel],
     }
 
 
@@ -121,7 +125,7 @@ def result_document(result: Result) -> dict[str, Any]:
         "ai_summary_status": "pending",
         "next_steps": [],
         "path_coverage": {},
-        "run_settings": {},
+        "run_settings": {} if result.calls_limit is None else {"concurrency_limit": result.calls_limit},
     }
 
 
@@ -136,7 +140,7 @@ def _result_core(result: Result) -> dict[str, Any]:
         "id": result.id,
         "name": result.name,
         "agent": result.agent,
-        "agent_name": f"Agent {result.agent}",
+        "agent_name": agent_name(result.agent),
         "status": result.status,
         "success_rate": PERCENT * counts["passed"] / max(1, len(result.runs)),
         "run_as_text": False,
@@ -149,10 +153,14 @@ def _result_core(result: Result) -> dict[str, Any]:
         "success_runs_count": str(counts["passed"]),
         # Only completed runs that failed their evaluation; runs that timed out or errored are in neither count.
         "failed_runs_count": str(counts["failed"]),
-        "run_type": "Pipecat",
+        "run_type": RUN_TYPES[result.channel],
         "created_at": iso(result.created_at),
         "updated_at": iso(result.updated_at),
     }
+
+
+def _profile(run: Run) -> dict[str, Any] | None:
+    return None if run.profile is None else PROFILES[run.profile].shown()
 
 
 def _counts(result: Result) -> dict[str, int]:
@@ -168,7 +176,7 @@ def _brief_run(run: Run) -> dict[str, Any]:
         "success": run.success,
         "error_message": run.error_message,
         "scenario": run.scenario,
-        "scenario_name": scenario_name(run.scenario),
+        "scenario_name": scenario_of(run.scenario).name,
         "duration": _duration(run),
         "executed_at": iso(run.executed_at) if run.executed_at else None,
     }

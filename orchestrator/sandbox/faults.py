@@ -18,6 +18,7 @@ OPERATIONS: Final = (
     "room_create", "room_get", "room_list", "room_update", "room_delete", "rooms_delete",
     "presence", "presence_all", "eject", "token_create",
     "submit", "poll", "result_get", "result_list", "result_rename", "end_call", "end_calls", "billing",
+    "scenario_list", "scenario_get", "tag_list", "folder_list", "aiagent_get", "share_link",
 )  # fmt: skip
 
 GENERIC: Final = {
@@ -56,8 +57,9 @@ SPECIFIC: Final = {
     "poll.missing_run": "the first run asked for is missing from the answer",
     "poll.unknown_status": "the first run shows a status nobody documented",
     "poll.server_error": "502 with an HTML page of a proxy",
+    "share_link.not_in_plan": "403: the subscription has no reports to share",
     "call.fails_evaluation": "the call completes and is judged a failure",
-    "call.never_connects": "the tester never reaches the room",
+    "call.never_connects": "the tester never reaches the room, or the agent",
     "call.times_out": "the call runs to its longest and ends as a timeout",
     "call.tester_crashes": "the tester crashes in mid-call",
     "call.queued_long": "the run waits in_queue for 60 more seconds",

@@ -31,11 +31,14 @@ def session_history(session: Session, now: float) -> dict[str, Any]:
 
 
 def run_history(run: Run) -> dict[str, Any]:
-    """One run from its submission to its verdict; `status` and `ended_reason` are Cekura's words."""
+    """One run from its submission to its verdict; `status` and `ended_reason` are Cekura's words; only the manual
+    flow has rooms to name.
+    """
     return {
         "id": run.id,
         "ordinal": run.ordinal,
         "result_id": run.result_id,
+        "channel": run.channel,
         "scenario": run.scenario,
         "room_url": run.room_url,
         "submitted_at": run.created_at,

@@ -1,4 +1,4 @@
-"""Cekura's API: the manual Pipecat run endpoint, polls, results, ending calls, billing.
+"""Cekura's API: run endpoints of every channel, polls, ending calls, billing; results and the catalogue beside it.
 
 Each resource has three families of paths (v1, v1 with `-external`, v2). Every path ends in a slash; without it a GET is
 redirected with 301 as Django does. A POST is redirected with 308, which keeps its body: the official SDK leaves the
@@ -7,30 +7,56 @@ slash out and is known to work, so the real server cannot turn its POSTs into GE
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
 from orchestrator.sandbox.calls import Run
-from orchestrator.sandbox.cekura import Cekura, Result
+from orchestrator.sandbox.catalogue import Channel
+from orchestrator.sandbox.cekura import Cekura, Result, Submission
 from orchestrator.sandbox.clock import SandboxClock, iso
-from orchestrator.sandbox.documents import result_document, result_listing, run_json, submission
+from orchestrator.sandbox.documents import run_json, submission
 from orchestrator.sandbox.edge import Edge
 from orchestrator.sandbox.exchange import Answer, Asked, html
+from orchestrator.sandbox.fields import FieldErrors
+from orchestrator.sandbox.routes_cekura_results import NOTHING, ResultRoutes
+from orchestrator.sandbox.routes_cekura_scenarios import CatalogueRoutes
 from orchestrator.sandbox.settings import CEKURA_KEY, SandboxSettings
-from orchestrator.sandbox.submission import FieldErrors, read_submission
+from orchestrator.sandbox.submission import read_submission
+from orchestrator.sandbox.submission_automated import foreign_to, read_automated
 
 API: Final = "/test_framework"
-NAME_LIMIT: Final = 255
-PAGE_SIZE: Final = 30
-NOTHING: Final = Answer(body=None, content_type="")
+ENDPOINTS: Final[Mapping[str, Channel]] = {
+    "run_scenarios_pipecat": "pipecat_v1",
+    "run_scenarios_pipecat_v2": "pipecat_v2",
+    "run_scenarios_livekit_v2": "livekit_v2",
+    "run_scenarios": "voice",
+}
 STRUCK: Final[dict[str, Callable[[], Answer]]] = {
     "field_errors": lambda: Answer(status=400, body={"scenarios": ["A scenario is not enabled for this agent."]}),
     "bare_list": lambda: Answer(status=400, body=["No runs could be created."]),
     "detail": lambda: Answer(status=400, body={"detail": "Pipecat is not configured on the project."}),
     "html_error": lambda: html(400, "Bad Request"),
 }
+
+
+@dataclass(slots=True, kw_only=True)
+class Submitted:
+    """What was accepted: how many requests of each channel, and how often each room and each result's name came."""
+
+    by_channel: Counter[str] = field(default_factory=Counter)
+    rooms: Counter[str] = field(default_factory=Counter)
+    names: Counter[str] = field(default_factory=Counter)
+
+    def note(self, submission: Submission) -> None:
+        """Count one more."""
+        self.by_channel[submission.channel] += 1
+        self.rooms.update(run.room_url for run in submission.runs if run.room_url is not None)
+        self.names.update([submission.name] if submission.name else [])
 
 
 class CekuraRoutes:
@@ -43,8 +69,9 @@ class CekuraRoutes:
         self._clock = clock
         self._settings = settings
         self._started_at = clock.now()
-        self.submits = 0
-        self.submitted: dict[str, int] = {}
+        self._results = ResultRoutes(cekura=cekura, clock=clock)
+        self._catalogue = CatalogueRoutes(clock=clock, settings=settings)
+        self.submitted = Submitted()
         self.polled_ids = 0
 
     def add_to(self, app: web.Application, edge: Edge) -> None:
@@ -52,14 +79,14 @@ class CekuraRoutes:
         add = edge.routes_of(self, app)
         for version, suffix in (("v1", ""), ("v1", "-external"), ("v2", "")):
             scenarios, runs, results = (f"{API}/{version}/{name}{suffix}" for name in ("scenarios", "runs", "results"))
-            add("submit", "POST", f"{scenarios}/run_scenarios_pipecat/", self.submit)
+            for name, channel in ENDPOINTS.items():
+                add("submit", "POST", f"{scenarios}/{name}/", partial(self.submit, channel))
+            self._catalogue.add_to(add, scenarios)
+            self._results.add_to(add, results)
             add("poll", "GET", f"{runs}/bulk/", self.poll)
-            add("run_get", "GET", f"{runs}/{{id:\\d+}}/", self.get_run)
-            add("end_call", "POST", f"{runs}/{{id:\\d+}}/end_call/", self.end_call)
-            add("result_list", "GET", f"{results}/", self.list_results)
-            add("result_get", "GET", f"{results}/{{id:\\d+}}/", self.get_result)
-            add("result_rename", "PATCH", f"{results}/{{id:\\d+}}/", self.rename_result)
-            add("end_calls", "POST", f"{results}/{{id:\\d+}}/end_calls/", self.end_calls)
+            add("run_get", "GET", rf"{runs}/{{id:\d+}}/", self.get_run)
+            add("end_call", "POST", rf"{runs}/{{id:\d+}}/end_call/", self.end_call)
+        add("aiagent_get", "GET", rf"{API}/v2/aiagents/{{id:\d+}}/", self._catalogue.get_agent)
         add("billing", "GET", f"{API}/billing/info/", self.billing)
         app.router.add_route("*", f"{API}/{{rest:.*[^/]}}", _add_slash)
 
@@ -78,25 +105,30 @@ class CekuraRoutes:
         """Cekura's detail object."""
         return Answer(status=status, body={"detail": message})
 
-    def submit(self, asked: Asked) -> Answer:
-        """POST run_scenarios_pipecat: one run per element."""
+    def submit(self, channel: Channel, asked: Asked) -> Answer:
+        """POST of a channel's run endpoint; as documented, voice alone answers 201."""
         if asked.fault in STRUCK:
             return STRUCK[asked.fault]()
         try:
-            agent, scenarios = read_submission(asked.json(), unknown=self._settings.unknown_scenarios)
+            submitted = self._read(channel, asked.json())
         except FieldErrors as error:
             return Answer(status=400, body=error.errors)
         except ValueError:
             return self.error(400, "JSON parse error")
         if asked.fault == "no_runs":
-            scenarios = []
+            submitted = replace(submitted, runs=[])
         elif asked.fault == "fewer_runs":
-            scenarios = scenarios[:-1]
-        self.submits += 1
-        for scenario in scenarios:
-            self.submitted[scenario.room_url] = self.submitted.get(scenario.room_url, 0) + 1
-        result = self._cekura.submit(agent=agent, scenarios=scenarios)
-        return Answer(body=_twisted(submission(result), result, asked.fault))
+            submitted = replace(submitted, runs=submitted.runs[:-1])
+        self.submitted.note(submitted)
+        result = self._cekura.submit(submitted)
+        body = _twisted(submission(result), result, asked.fault)
+        return Answer(status=201 if channel == "voice" else 200, body=body)
+
+    def _read(self, channel: Channel, body: Any) -> Submission:
+        unknown = self._settings.unknown_scenarios
+        if channel == "pipecat_v1":
+            return read_submission(body, unknown=unknown, foreign=foreign_to(channel))
+        return read_automated(channel, body, unknown=unknown, multiplies=self._settings.lists_multiply)
 
     def poll(self, asked: Asked) -> Answer:
         """GET runs/bulk: a bare array; ids that do not exist are left out."""
@@ -120,54 +152,6 @@ class CekuraRoutes:
         run = self._cekura.runs.get(int(asked.parts["id"]))
         return Answer(body=self._run_json(run)) if run else self.error(404, "Not found.")
 
-    def list_results(self, asked: Asked) -> Answer:
-        """GET results: newest first."""
-        try:
-            page, size = int(asked.query.get("page", 1)), int(asked.query.get("page_size", PAGE_SIZE))
-            agent = int(asked.query["agent_id"]) if asked.query.get("agent_id") else None
-            scenarios = {int(text) for text in asked.query.get("scenarios", "").split(",") if text}
-        except ValueError:
-            return self.error(400, "Invalid query.")
-        found = [
-            result
-            for result in reversed(self._cekura.results.values())
-            if agent in {None, result.agent} and (not scenarios or scenarios & {run.scenario for run in result.runs})
-        ]
-        shown = found[(page - 1) * size : page * size]
-        if page > 1 and not shown:
-            return self.error(404, "Invalid page.")
-        where = f"{asked.headers.get('Host', '')}{asked.path}?page_size={size}&page="
-        return Answer(
-            body={
-                "count": len(found),
-                "next": f"http://{where}{page + 1}" if page * size < len(found) else None,
-                "previous": f"http://{where}{page - 1}" if page > 1 else None,
-                "results": [result_listing(result) for result in shown],
-            }
-        )
-
-    def get_result(self, asked: Asked) -> Answer:
-        """GET results/{id}."""
-        result = self._result(asked)
-        return Answer(body=result_document(result)) if result else self.error(404, "Not found.")
-
-    def rename_result(self, asked: Asked) -> Answer:
-        """PATCH results/{id}: only its name."""
-        result = self._result(asked)
-        if result is None:
-            return self.error(404, "Not found.")
-        try:
-            name = asked.json().get("name", result.name)
-        except (ValueError, AttributeError):
-            return self.error(400, "JSON parse error")
-        if not isinstance(name, str) or len(name) > NAME_LIMIT:
-            return Answer(status=400, body={"name": [f"Ensure this field has no more than {NAME_LIMIT} characters."]})
-        result.name = name
-        result.updated_at = self._clock.now()
-        for run in result.runs:
-            run.cached = None
-        return Answer(body=result_document(result))
-
     def end_call(self, asked: Asked) -> Answer:
         """POST runs/{id}/end_call: 200 without a body."""
         run = self._cekura.runs.get(int(asked.parts["id"]))
@@ -176,24 +160,12 @@ class CekuraRoutes:
         self._cekura.end_call(run)
         return NOTHING
 
-    def end_calls(self, asked: Asked) -> Answer:
-        """POST results/{id}/end_calls: 200 without a body."""
-        result = self._result(asked)
-        if result is None:
-            return self.error(404, "Not found.")
-        for run in result.runs:
-            self._cekura.end_call(run)
-        return NOTHING
-
     def billing(self, asked: Asked) -> Answer:  # noqa: ARG002  every handler has one signature
         """GET billing/info; the pack's limit is the organisation's ceiling of calls at once."""
         return Answer(body=_billing(self._settings, self._started_at))
 
     def _run_json(self, run: Run) -> bytes:
         return run_json(run, self._cekura.results[run.result_id])
-
-    def _result(self, asked: Asked) -> Result | None:
-        return self._cekura.results.get(int(asked.parts["id"]))
 
 
 async def _add_slash(request: web.Request) -> web.StreamResponse:

@@ -51,6 +51,9 @@ class SandboxSettings:
     """Whether a submission's runs come back in another order than its scenarios."""
     unknown_scenarios: tuple[int, ...] = ()
     """Scenario ids that Cekura does not know; every other positive integer is one."""
+    lists_multiply: bool = True
+    """Whether personalities and profiles multiply the runs of `pipecat_v2` and `livekit_v2`, as they do those of voice;
+    nobody documents it. Where not, a scenario's repeats take them in turn."""
     key_has_billing: bool = True
     """False plays a project-scoped key, which billing/info refuses."""
     webhook_url: str | None = None

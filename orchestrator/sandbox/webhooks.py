@@ -15,9 +15,9 @@ from typing import Any, Final
 import aiohttp
 
 from orchestrator.sandbox.calls import Run
+from orchestrator.sandbox.catalogue import PERSONALITIES, scenario_of
 from orchestrator.sandbox.cekura import Result
 from orchestrator.sandbox.clock import SandboxClock, iso
-from orchestrator.sandbox.documents import scenario_name
 from orchestrator.sandbox.faults import Faults
 from orchestrator.sandbox.settings import SandboxSettings
 
@@ -157,8 +157,8 @@ def _run(run: Run, *, strange: int, claimed: bool) -> dict[str, Any]:
         "id": run.id + strange,
         "scenario": {
             "id": run.scenario,
-            "name": scenario_name(run.scenario),
-            "personality_name": "Normal",
+            "name": scenario_of(run.scenario).name,
+            "personality_name": PERSONALITIES.get(run.personality, "Normal"),
             "expected_outcome_prompt": "",
         },
         "expected_outcome": {},

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.sandbox.cekura import Cekura
+from orchestrator.sandbox.cekura import Cekura, Result
 from orchestrator.sandbox.clock import SandboxClock, iso
 from orchestrator.sandbox.daily import Daily
 from orchestrator.sandbox.edge import Edge
@@ -39,6 +39,7 @@ class World:
         """The world as JSON. Seconds of money are the remotes' seconds: real ones times the speed."""
         now = self.clock.now()
         sessions = list(self.sessions.all.values())
+        submitted = self.submissions.submitted
         return {
             "now": iso(now),
             "speed": self.clock.speed,
@@ -49,9 +50,12 @@ class World:
             },
             "rooms": self._rooms(),
             "starts": self.edge.requests["start"],
-            "submits": self.submissions.submits,
-            "submitted": self.submissions.submitted,
-            "submitted_twice": [url for url, count in self.submissions.submitted.items() if count > 1],
+            "submits": submitted.by_channel.total(),
+            "submits_by_channel": dict(submitted.by_channel),
+            "submitted": dict(submitted.rooms),
+            "submitted_twice": [url for url, count in submitted.rooms.items() if count > 1],
+            "names_twice": [name for name, count in submitted.names.items() if count > 1],
+            "results": [self._result(result) for result in self.cekura.results.values()],
             "cut_short": self.cekura.cut_short,
             "calls": {
                 "total": self.cekura.calls_total,
@@ -59,6 +63,7 @@ class World:
                 "peak": self.cekura.peak_talking,
                 "peak_alive_sessions": self.sessions.peak_alive,
             },
+            "calls_by_channel": dict(self.cekura.calls_by_channel),
             "leaked": self._leaked(),
             "idle_seconds": round(self.clock.speed * sum(session.idled(now) for session in sessions), 1),
             "paid_seconds": round(self.clock.speed * sum(session.lived(now) for session in sessions), 1),
@@ -115,6 +120,16 @@ class World:
             for participant in room.present()
             if participant.came_back
         ]
+
+    def _result(self, result: Result) -> dict[str, Any]:
+        return {
+            "id": result.id,
+            "name": result.name,
+            "channel": result.channel,
+            "agent": result.agent,
+            "status": result.status,
+            "runs": len(result.runs),
+        }
 
     def _session(self, session: Session) -> dict[str, Any]:
         coming = session.room is not None and session.room.url in self.cekura.coming_by_room

@@ -1,6 +1,7 @@
 """Automated submissions: what each channel is sent, what a lost answer means, and how its result is found by name."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -242,3 +243,78 @@ async def test_a_name_too_long_for_cekura_is_sent_and_found_as_cekura_keeps_it(d
     await client.submit_automated(replace(BARE, name=name))
     assert kept == ["n" * 254]
     assert len(await client.list_results(cekura_agent_id=None, since=LONG_AGO, name=name)) == 1
+
+
+PROFILED = replace(
+    BARE,
+    cekura_agent_id=5,
+    scenarios=(AutomatedScenario(scenario_id=101), AutomatedScenario(scenario_id=102)),
+    frequency=3,
+    personality_id=2,
+    test_profile_id=31,
+    calls=2,
+    mock_tool_names=(),
+)
+AT_SANDBOX = {
+    Channel.PIPECAT_V2: replace(PROFILED, agent_data={"config": {"greeting": "Hello."}}),
+    Channel.LIVEKIT_V2: replace(PROFILED, channel=Channel.LIVEKIT_V2, cekura_agent_id=6),
+    Channel.VOICE: replace(PROFILED, channel=Channel.VOICE, cekura_agent_id=7, number_mode="different_numbers"),
+}
+
+
+@pytest.mark.parametrize("multiply", [True, False])
+@pytest.mark.parametrize("channel", AT_SANDBOX)
+async def test_runs_are_scenarios_times_frequency_however_cekura_reads_its_lists(world, until, channel, multiply):
+    place = await world(lists_multiply=multiply)
+    accepted = await place.cekura.submit_automated(AT_SANDBOX[channel])
+    assert Counter(run.scenario_id for run in accepted.runs) == {101: 3, 102: 3}
+    assert {run.test_profile_id for run in accepted.runs} == {31}
+    assert (accepted.name, accepted.cekura_agent_id) == ("nightly 01J", AT_SANDBOX[channel].cekura_agent_id)
+    ids = [run.cekura_run_id for run in accepted.runs]
+    runs = await until(lambda: place.cekura.get_runs(ids), lambda runs: all(run.status.finished for run in runs))
+    assert [run.success for run in runs] == [True] * 6
+
+
+@pytest.mark.parametrize("channel", AT_SANDBOX)
+async def test_a_submission_whose_answer_was_lost_is_found_by_its_name(world, channel):
+    place = await world(faults=("submit.lost_answer=1",))
+    submission = AT_SANDBOX[channel]
+    with pytest.raises(OutcomeUnknown):
+        await place.cekura.submit_automated(submission)
+    await place.cekura.submit_automated(replace(submission, name=f"{submission.name} again"))
+    look_up = {"cekura_agent_id": submission.cekura_agent_id, "since": LONG_AGO}
+    [found] = await place.cekura.list_results(**look_up, name=submission.name)
+    assert (found.name, len(found.runs)) == (submission.name, 6)
+    assert len(await place.cekura.list_results(**look_up)) == 2
+
+
+async def test_automated_calls_are_ended_together(world, until):
+    place = await world(call_seconds=(600.0, 600.0))
+    accepted = await place.cekura.submit_automated(AT_SANDBOX[Channel.PIPECAT_V2])
+    await place.cekura.end_calls(accepted.cekura_result_id)
+    ids = [run.cekura_run_id for run in accepted.runs]
+    await until(lambda: place.cekura.get_runs(ids), lambda runs: all(run.status.finished for run in runs))
+
+
+@pytest.mark.parametrize(
+    ("submission", "words"),
+    [
+        (replace(PROFILED, personality_id=9), "Invalid personalities provided."),
+        (replace(AT_SANDBOX[Channel.VOICE], personality_id=9), "Invalid personalities provided."),
+        (replace(PROFILED, frequency=0), "frequency: "),
+        (replace(PROFILED, frequency=101), "frequency: "),
+        (replace(PROFILED, calls=0), "concurrency_limit: "),
+        (replace(PROFILED, cekura_agent_id=8, personality_id=1), "Pipecat Cloud API key"),
+        (replace(PROFILED, cekura_agent_id=999), "agent: "),
+        (replace(PROFILED, test_profile_id=999), "test_profile_ids: "),
+        (replace(PROFILED, scenarios=(AutomatedScenario(scenario_id=101), AutomatedScenario(scenario_id=0))), "[1].sc"),
+        (replace(AT_SANDBOX[Channel.VOICE], cekura_agent_id=None), "agent_id: "),
+    ],
+)
+async def test_each_refusal_of_the_sandbox_is_told_in_its_words(world, submission, words):
+    place = await world()
+    with pytest.raises(RemoteRejected) as refused:
+        await place.cekura.submit_automated(submission)
+    assert type(refused.value) is RemoteRejected
+    assert words in str(refused.value)
+    assert await place.cekura.list_results(cekura_agent_id=None, since=LONG_AGO) == []

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from orchestrator.clients.cekura import DIALECT, CekuraClient
 from orchestrator.clients.cekura_scenarios import cekura_agent, scenario_record
 from orchestrator.domain.errors import RemoteAuthFailed, RemoteNotFound, RemoteProtocolError, RemoteUnavailable
-from orchestrator.domain.observation import CekuraAgent, ScenarioRecord
+from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission, CekuraAgent, ScenarioRecord
+from orchestrator.domain.plan import Channel
 
 LINK = "https://dashboard.cekura.ai/shared/4f1c-very-secret"
 
@@ -225,3 +226,73 @@ async def test_a_subscription_without_share_links_is_told_apart_from_a_bad_key(d
     with pytest.raises(RemoteAuthFailed, match="Upgrade your plan") as refused:
         await client.share_result(7, expires_at=None)
     assert "white-label" in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("selection", "ids"),
+    [
+        ({"tags": ("smoke", "billing")}, [101, 102, 106, 107, 108, 111]),
+        ({"tags": ("smoke", "billing"), "tag_filter": "and"}, [102]),
+        ({"tags": ("smoke", "billing", "orders"), "tag_filter": "not"}, [104, 109, 112]),
+        ({"tags": ("hard",), "folder_path": "support"}, [104, 111]),
+        ({"folder_path": ""}, [108, 109]),
+        ({"tags": ("nobody-has-it",)}, []),
+        ({"project_id": 2}, []),
+    ],
+)
+async def test_the_sandbox_selects_by_tags_and_folder(world, selection, ids):
+    place = await world()
+    found = await place.cekura.list_scenarios(**({"cekura_agent_id": 5, "project_id": 1} | selection))
+    assert [record.scenario_id for record in found] == ids
+
+
+async def test_the_sandboxs_scenarios_hold_what_their_profiles_tell_the_bot(world):
+    place = await world()
+    found = await place.cekura.list_scenarios(cekura_agent_id=None, project_id=None)
+    by_id = {record.scenario_id: record for record in found}
+    assert by_id[101] == ScenarioRecord(
+        scenario_id=101,
+        name="Order status",
+        tags=("smoke", "orders"),
+        folder_path="support.orders",
+        cekura_agent_id=5,
+        test_profile_id=31,
+        main_agent_variables={"customer": "U-31", "tier": "gold", "locale": "en"},
+    )
+    plain = by_id[108]
+    assert (plain.folder_path, plain.test_profile_id, plain.main_agent_variables) == (None, None, {})
+
+
+async def test_the_sandboxs_agents_are_read(world):
+    place = await world()
+    agent = await place.cekura.get_cekura_agent(7)
+    assert (agent.name, agent.provider, agent.inbound) == ("Hotline", "vapi", True)
+    assert (agent.enabled_personalities, agent.project_id) == ((1, 2, 3), 1)
+    with pytest.raises(RemoteNotFound):
+        await place.cekura.get_cekura_agent(999)
+
+
+async def test_a_result_at_the_sandbox_is_shared_unless_its_subscription_has_no_links(world):
+    place = await world(faults=("share_link.not_in_plan=1", "share_link.lost_answer=1@1"))
+    accepted = await place.cekura.submit_automated(
+        AutomatedSubmission(
+            channel=Channel.PIPECAT_V2,
+            name="shared",
+            cekura_agent_id=5,
+            scenarios=(AutomatedScenario(scenario_id=101),),
+            frequency=1,
+            personality_id=None,
+            test_profile_id=None,
+            calls=None,
+            mock_tool_names=None,
+        )
+    )
+    result_id = accepted.cekura_result_id
+    for kind in (RemoteAuthFailed, RemoteUnavailable):
+        with pytest.raises(kind):
+            await place.cekura.share_result(result_id, expires_at=None)
+    first = await place.cekura.share_result(result_id, expires_at=datetime(2026, 12, 1, tzinfo=UTC))
+    assert first.startswith(f"{place.sandbox.url}/shared/")
+    assert await place.cekura.share_result(result_id, expires_at=None) != first
+    with pytest.raises(RemoteNotFound):
+        await place.cekura.share_result(999_999, expires_at=None)
