@@ -161,6 +161,12 @@ async def test_every_operation_can_be_struck(play, operation):
         "end_call": (f"POST {caller.api}/v1/runs/1/end_call/", caller.cekura),
         "end_calls": (f"POST {caller.api}/v1/results/1/end_calls/", caller.cekura),
         "billing": (f"GET {caller.api}/billing/info/", caller.cekura),
+        "scenario_list": (f"GET {caller.api}/v1/scenarios/", caller.cekura),
+        "scenario_get": (f"GET {caller.api}/v1/scenarios/101/", caller.cekura),
+        "tag_list": (f"GET {caller.api}/v1/scenarios/tags/", caller.cekura),
+        "folder_list": (f"GET {caller.api}/v1/scenarios/folders/", caller.cekura),
+        "aiagent_get": (f"GET {caller.api}/v2/aiagents/5/", caller.cekura),
+        "share_link": (f"POST {caller.api}/v1/results/1/create_shareable_link_token/", caller.cekura),
     }[operation]
     method, _, url = path.partition(" ")
 
