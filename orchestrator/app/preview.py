@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from orchestrator.domain.plan import Plan
+from orchestrator.domain.plan import Plan, ScenarioSelection
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
 from orchestrator.plans.rendering import json_size
 
@@ -18,7 +18,8 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
     """The plan as JSON: `plan`, `runs` with what each bot and room would be given, `rules`, `estimate`, `warnings`.
 
     Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret. With
-    `most_bytes`, runs that no longer fit are left out, and `runs_left_out` counts them.
+    `most_bytes`, runs that no longer fit are left out, and `runs_left_out` counts them. `selected_at_run` names the
+    entries of which nobody knows yet what they select: then there are more runs than are shown, and no estimate.
     """
     planned = expand(loaded.plan)
     shown = list(_runs_within(loaded.plan, planned, most_bytes))
@@ -28,10 +29,37 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
         "digest": loaded.plan.digest,
         "runs": shown,
         **left_out,
+        **({"selected_at_run": list(map(_selection, loaded.plan.selections))} if loaded.plan.selections else {}),
         "rules": rules(loaded.plan),
-        "estimate": {**asdict(estimate(loaded.plan)), "room_seconds": room_seconds(loaded.plan)},
-        "warnings": list(loaded.warnings),
+        "estimate": _estimate(loaded.plan),
+        "warnings": [*loaded.warnings, *_unknown(loaded.plan)],
     }
+
+
+def _selection(one: ScenarioSelection) -> dict[str, Any]:
+    return {
+        "entry": one.entry,
+        "tags": list(one.tags),
+        "tag_filter": one.tag_filter,
+        "folder_path": one.folder_path,
+        "project_id": one.project_id,
+    }
+
+
+def _estimate(plan: Plan) -> dict[str, Any] | None:
+    """Time and money; None while nobody knows how many runs there will be."""
+    return None if plan.selections else {**asdict(estimate(plan)), "room_seconds": room_seconds(plan)}
+
+
+def _unknown(plan: Plan) -> Iterator[str]:
+    """What only Cekura could say, and was not asked."""
+    for one in plan.selections:
+        yield (
+            f"scenarios.{one.entry} is selected when the batch begins ({one.label}): how many scenarios that is, and"
+            " so what the batch takes, is not known without CEKURA_API_KEY."
+        )
+    if plan.profiles_due:
+        yield "what test profiles hold is merged into the bodies when the batch begins; it is not shown here."
 
 
 def _runs_within(plan: Plan, planned: Sequence[PlannedRun], most_bytes: int | None) -> Iterator[dict[str, Any]]:
@@ -56,7 +84,13 @@ def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[st
         environ=environ,
     )
     message = {"publish_data_message": rendered.publish_data_message} if rendered.has_data_message else {}
-    return {"index": planned.index, "scenario": planned.scenario.scenario_id, "body": rendered.body, **message}
+    return {
+        "index": planned.index,
+        "scenario": planned.scenario.scenario_id,
+        "matrix": planned.scenario.cell,
+        "body": rendered.body,
+        **message,
+    }
 
 
 def rules(plan: Plan) -> list[str]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.markdown import scenario_text
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
@@ -68,7 +69,7 @@ def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Cons
     for run in shown:
         table.add_row(
             str(run["index"]),
-            str(run["scenario"]),
+            Text(scenario_text(run)),
             outcome_text(run["outcome"], console) if run["outcome"] else Text(run["status"]),
             str(run["attempts"]),
             duration(run["call_seconds"]) if run["call_seconds"] is not None else "-",
