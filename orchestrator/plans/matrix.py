@@ -78,7 +78,10 @@ def _axis_findings(axes: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(place=place, message=message, remedy="rename it; its values go into the body under this name")
         if name == MARK_KEY:
             yield reserved_mark(place)
-        if values == []:
+        if not isinstance(values, list):
+            message = f"must be a list of values, not {shortened(values)}"
+            yield Finding(place=place, message=message, remedy=f"write {name}: [en, de]")
+        elif not values:
             yield Finding(place=place, message="must not be empty", remedy=f"write {name}: [en, de], or leave it out")
         seen: set[str] = set()
         for value in values if isinstance(values, list) else ():

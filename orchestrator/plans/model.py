@@ -290,9 +290,10 @@ class ScenarioEntry(Section):
 class MatrixSection(Section):
     """Every scenario is run once for each cell: every combination of the axes, less exclude, and include."""
 
-    axes: dict[str, list[Any]] = Field(
+    axes: dict[str, Any] = Field(  # `matrix` says of each axis what is wrong with it
         description="Values by axis; a cell's are merged over the body, and are {{ matrix.AXIS }} in templates.",
         examples=[{"locale": ["en", "de"]}],
+        json_schema_extra={"minProperties": 1, "additionalProperties": {"type": "array", "minItems": 1}},
     )
     include: list[dict[str, Any]] = Field(
         default_factory=list,

@@ -64,6 +64,8 @@ def test_every_key_says_what_it_means_and_shows_an_example(model):
         {"scenarios": [{"folder_path": "a"}]},
         {"scenarios": [{"scenario": 1, "tag_filter": "or"}]},
         {"matrix": {}},
+        {"matrix": {"axes": {}}},
+        {"matrix": {"axes": {"a": []}}},
         {"unknown": 1},
         {"agent": {"kind": "pipecat_cloud"}},
         {"agent": {"kind": "pipecat_runner"}},
