@@ -154,7 +154,9 @@ class PlannedRun(BaseModel):
 
     index: int
     scenario: int
-    matrix: dict[str, Any] = Field(description="Its cell of the plan's matrix; empty where there is none.")
+    matrix: dict[str, Any] = Field(
+        default_factory=dict, description="Its cell of the plan's matrix; empty where there is none."
+    )
     body: dict[str, Any]
     publish_data_message: Any = None
 

@@ -49,12 +49,19 @@ def report_markdown(document: Document) -> str:
             f"Exit code {batch['exit_code']}: {batch['exit_meaning']}."
         ),
         _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
+        *_shared(document["results"]),
         "## Phases",
         _table(("phase", "runs", "median, s", "p95, s"), _phases(document["phases"])),
         "## Teardown",
         _teardown(document["teardown"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shared(results: Sequence[Document]) -> list[str]:
+    """Links to results for whoever has them, where the plan asked for some."""
+    links = [f"- Result {one['id']}: {one['shared_url']}" for one in results if one["shared_url"]]
+    return ["## Shared results", "\n".join(links)] if links else []
 
 
 def _run(run: Document) -> Sequence[Any]:
@@ -86,12 +93,16 @@ def _teardown(teardown: Document) -> str:
         f"{teardown['sessions']} sessions and {teardown['rooms']} rooms: {teardown['confirmed']} ends confirmed, "
         f"{len(teardown['bounded'])} bounded, {len(teardown['left'])} left. Times are UTC."
     )
-    if not teardown["items"]:
-        return head
-    uncertain = [f"- Uncertain, run {_cell(one['run'])}: {_cell(one['reason'])}." for one in teardown["uncertain"]]
-    return "\n\n".join(
-        [head, *(["\n".join(uncertain)] if uncertain else []), _table(ENDS, map(_end, teardown["items"]))]
-    )
+    if teardown.get("by_cekura"):
+        head = "The sessions are Cekura's own, which it ends itself."
+    uncertain = [f"- Uncertain{_whose(one)}: {_cell(one['reason'])}." for one in teardown["uncertain"]]
+    items = [_table(ENDS, map(_end, teardown["items"]))] if teardown["items"] else []
+    return "\n\n".join([head, *(["\n".join(uncertain)] if uncertain else []), *items])
+
+
+def _whose(item: Document) -> str:
+    """Of which run; a submission of an automated channel is of many."""
+    return f", run {_cell(item['run'])}" if item["run"] else ""
 
 
 def _end(item: Document) -> Sequence[Any]:

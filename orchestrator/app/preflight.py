@@ -86,6 +86,9 @@ async def check_remotes(plan: Plan, remotes: Remotes) -> None:
     """Ask each remote the cheapest question that proves its key; InvalidSettings names the one that failed."""
     try:
         await remotes.cekura.list_results(cekura_agent_id=plan.cekura_agent_id, since=datetime.now(UTC))
+        if plan.channel.automated:
+            await _check_cekura_agent(plan, remotes)
+            return
         agent = remotes.agent(plan.agent.kind, plan.agent.address)
         if isinstance(agent, PipecatCloudClient) and agent.observable:
             await agent.get_agent()
@@ -93,6 +96,12 @@ async def check_remotes(plan: Plan, remotes: Remotes) -> None:
             await _check_runner(agent, plan)
     except (RemoteAuthFailed, RemoteNotFound) as error:
         raise InvalidSettings(str(error), next_step=error.next_step) from error
+
+
+async def _check_cekura_agent(plan: Plan, remotes: Remotes) -> None:
+    """Whether the agent is there; what its channel asks of it, Cekura checks itself at the first submission."""
+    if plan.cekura_agent_id is not None:
+        await remotes.cekura.get_cekura_agent(plan.cekura_agent_id)
 
 
 async def _check_runner(agent: PipecatRunnerClient, plan: Plan) -> None:

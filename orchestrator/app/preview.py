@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from orchestrator.domain.plan import Plan, ScenarioSelection
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
+from orchestrator.plans.estimation import arithmetic, calls_at_once
 from orchestrator.plans.rendering import json_size
 
 BATCH_ID: Final = "BATCH-ID"
@@ -31,6 +32,7 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
         **left_out,
         **({"selected_at_run": list(map(_selection, loaded.plan.selections))} if loaded.plan.selections else {}),
         "rules": rules(loaded.plan),
+        "arithmetic": arithmetic(loaded.plan),
         "estimate": _estimate(loaded.plan),
         "warnings": [*loaded.warnings, *_unknown(loaded.plan)],
     }
@@ -48,7 +50,7 @@ def _selection(one: ScenarioSelection) -> dict[str, Any]:
 
 def _estimate(plan: Plan) -> dict[str, Any] | None:
     """Time and money; None while nobody knows how many runs there will be."""
-    return None if plan.selections else {**asdict(estimate(plan)), "room_seconds": room_seconds(plan)}
+    return None if plan.selections else {**asdict(estimate(plan)), **_rooms(plan)}
 
 
 def _unknown(plan: Plan) -> Iterator[str]:
@@ -60,6 +62,11 @@ def _unknown(plan: Plan) -> Iterator[str]:
         )
     if plan.profiles_due:
         yield "what test profiles hold is merged into the bodies when the batch begins; it is not shown here."
+
+
+def _rooms(plan: Plan) -> dict[str, float]:
+    """How long our rooms live; an automated channel has none of ours."""
+    return {} if plan.channel.automated else {"room_seconds": room_seconds(plan)}
 
 
 def _runs_within(plan: Plan, planned: Sequence[PlannedRun], most_bytes: int | None) -> Iterator[dict[str, Any]]:
@@ -84,20 +91,35 @@ def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[st
         environ=environ,
     )
     message = {"publish_data_message": rendered.publish_data_message} if rendered.has_data_message else {}
-    return {
-        "index": planned.index,
-        "scenario": planned.scenario.scenario_id,
-        "matrix": planned.scenario.cell,
-        "body": rendered.body,
-        **message,
-    }
+    run = {"index": planned.index, "scenario": planned.scenario.scenario_id, **message}
+    if plan.channel.automated:
+        return {**run, "personality_id": planned.personality_id, "test_profile_id": planned.test_profile_id}
+    return {**run, "matrix": planned.scenario.cell, "body": rendered.body}
 
 
 def rules(plan: Plan) -> list[str]:
     """What a person may want to know of how the batch will be driven, one sentence each."""
-    limits, timeouts, gate = plan.limits, plan.timeouts, plan.gate
+    gate = plan.gate
     mocked = plan.mock_tool_names
     tools = "every configured tool" if mocked is None else (", ".join(mocked) or "no tool")
+    return [
+        *(_of_automated(plan) if plan.channel.automated else _of_sessions(plan)),
+        f"Cekura mocks {tools}",
+        f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
+    ]
+
+
+def _of_automated(plan: Plan) -> list[str]:
+    timeouts, at_once = plan.timeouts, calls_at_once(plan)
+    return [
+        f"Cekura starts and ends the sessions (channel {plan.channel.value}), at most {at_once} calls at once",
+        f"a call has {timeouts.run:g} s from its beginning; its verdict {timeouts.judge:g} s from the call's end",
+        f"where infrastructure fails a run, it is submitted anew; so many times: {plan.infrastructure_retries}",
+    ]
+
+
+def _of_sessions(plan: Plan) -> list[str]:
+    limits, timeouts = plan.limits, plan.timeouts
     return [
         (
             f"at most {limits.concurrency} sessions and {limits.calls} calls at once, {limits.starts_per_second:g}"
@@ -107,8 +129,6 @@ def rules(plan: Plan) -> list[str]:
         f"a bot counts as ready by {', '.join(plan.readiness.evidence)}, within {timeouts.ready:g} s of its start",
         f"a call has {timeouts.run:g} s from its submission; its verdict {timeouts.judge:g} s from the call's end",
         f"where infrastructure fails a run, it gets a new session; so many times: {plan.infrastructure_retries}",
-        f"Cekura mocks {tools}",
-        f"the gate asks for {gate.min_pass_rate:.1%} of conclusive runs; {gate.max_inconclusive} may be inconclusive",
     ]
 
 

@@ -12,6 +12,7 @@ from orchestrator.domain.batch import BatchStatus, ExitCode
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import Session
+from orchestrator.domain.submission import SubmissionStatus
 
 ResultUrl = Callable[[int], str | None]
 EXIT_MEANINGS: Final = {
@@ -34,13 +35,14 @@ PHASES: Final = (
 
 
 def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]:
-    """A batch as JSON: `batch`, `totals`, `runs[]`, `teardown`, `phases`; times in UTC, durations in seconds."""
+    """A batch as JSON: `batch`, `totals`, `results[]`, `runs[]`, `teardown`, `phases`; UTC, lengths in seconds."""
     totals, batch = view.totals, view.batch
     outcome = batch.outcome
     return {
         "batch": {
             "id": batch.batch_id,
             "name": batch.name,
+            "channel": view.plan.channel.value,
             "status": batch.status.value,
             "outcome": outcome.value if outcome else None,
             "created_at": moment(batch.created_at),
@@ -62,10 +64,29 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "inconclusive": totals.inconclusive,
             "pass_rate": totals.pass_rate,
         },
+        "results": _results(view, result_url),
         "runs": [_run(run, _sessions_of(run, view.sessions), result_url, view.plan) for run in view.runs],
-        "teardown": teardown_statement(view.sessions, view.submissions),
+        "teardown": {
+            **teardown_statement(view.sessions, view.submissions),
+            "by_cekura": view.plan.channel.automated,  # its sessions are its own to end
+        },
         "phases": phase_seconds(view.runs),
     }
+
+
+def _results(view: BatchView, result_url: ResultUrl) -> list[dict[str, Any]]:
+    """Cekura's results that the batch made: what they are called, where to look, and the link for others, if asked."""
+    named = f"{view.plan.result_name} {view.batch.batch_id}" if view.plan.result_name else None
+    return [
+        {
+            "id": one.cekura_result_id,
+            "name": one.name or named,
+            "url": result_url(one.cekura_result_id),
+            "shared_url": one.shared_url,
+        }
+        for one in view.submissions
+        if one.cekura_result_id is not None and one.status is SubmissionStatus.ACCEPTED
+    ]
 
 
 def exit_meaning(view: BatchView) -> str:
@@ -90,6 +111,7 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl, plan: Plan) -
         "index": run.index,
         "scenario": run.scenario_id,
         "matrix": plan.scenarios[run.scenario_position].cell,
+        **_asked_for(run),
         "status": run.status.value,
         "outcome": run.outcome.value if run.outcome else None,
         "reason": run.reason,
@@ -106,6 +128,12 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl, plan: Plan) -
         "call_seconds": call_seconds(run),
         "timeline": {status: moment(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
     }
+
+
+def _asked_for(run: Run) -> dict[str, int]:
+    """What an automated channel was asked for beside the scenario; nothing where it was asked for nothing."""
+    asked = {"personality_id": run.personality_id, "test_profile_id": run.test_profile_id}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def call_seconds(run: Run) -> float | None:

@@ -99,15 +99,18 @@ def _uncertain_submissions(sessions: Iterable[Session], submissions: Sequence[Su
         submission = unknown.get(session.submission_id or "")
         if submission is not None:
             yield _uncertain("submission", session, submission.note, at=submission.sent_at, until=None)
+    for submission in unknown.values():
+        if submission.name:  # of an automated channel: it carried many runs, and no session of ours
+            yield _uncertain("submission", None, submission.note, at=submission.sent_at, until=None)
 
 
 def _uncertain(
-    what: str, session: Session, reason: str, *, at: datetime | None, until: datetime | None
+    what: str, session: Session | None, reason: str, *, at: datetime | None, until: datetime | None
 ) -> dict[str, Any]:
     return {
         "what": what,
-        "run": session.run_id,
-        "attempt": session.attempt,
+        "run": session.run_id if session is not None else None,
+        "attempt": session.attempt if session is not None else None,
         "reason": reason,
         "at": moment(at),
         "until": moment(until),

@@ -75,6 +75,9 @@ def run(
     drain: Annotated[
         bool, typer.Option("--drain", help="The first Ctrl-C lets calls under way finish; the second ends them.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Begin without asking, however many runs (ORCHESTRATOR_CONFIRM_ABOVE).")
+    ] = False,
     log_level: Logged = None,
 ) -> None:
     """Run one batch to its end: start, submit, watch, tear down, report.
@@ -93,6 +96,7 @@ def run(
         as_json=as_json,
         report_dir=report_dir,
         drain=drain,
+        yes=yes,
     )
     carry_out(lambda: work(order), as_json=as_json, log_level=log_level)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from orchestrator.app.markdown import scenario_text
@@ -48,21 +49,14 @@ async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, sc
 
 
 def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:
-    target = f"{plan.agent.label} ({plan.agent.kind.value})"
+    how = plan.channel.value if plan.channel.automated else plan.agent.kind.value
+    target = f"{plan.agent.label} ({how})"
     runs = f"{counted(plan.run_count, 'run')}{', and those of what it selects,' if plan.selections else ''}"
     console.print(f"{plan.name}: {runs} with {target}. Nothing was started.", soft_wrap=True)
     console.print()
-    table = new_table("run", "scenario", "body", "data message")
-    for run in document["runs"]:
-        message = json.dumps(run["publish_data_message"], ensure_ascii=False) if "publish_data_message" in run else "-"
-        table.add_row(
-            str(run["index"]),
-            Text(scenario_text(run)),
-            Text(json.dumps(run["body"], ensure_ascii=False)),
-            Text(message),
-        )
-    console.print(table)
+    console.print(_table(plan, document["runs"]))
     console.print()
+    console.print(f"{document['arithmetic']}.", soft_wrap=True)
     for rule in document["rules"]:
         console.print(f"- {rule}", soft_wrap=True)
     console.print()
@@ -72,12 +66,22 @@ def _print(console: Console, plan: Plan, document: Mapping[str, Any]) -> None:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
 
 
+def _table(plan: Plan, runs: Iterable[Mapping[str, Any]]) -> Table:
+    given = ("personality", "test profile") if plan.channel.automated else ("body",)
+    table = new_table("run", "scenario", *given, "data message")
+    for run in runs:
+        message = json.dumps(run["publish_data_message"], ensure_ascii=False) if "publish_data_message" in run else "-"
+        cells = [str(run[key] or "-") for key in ("personality_id", "test_profile_id") if key in run]
+        if "body" in run:
+            cells.append(json.dumps(run["body"], ensure_ascii=False))
+        table.add_row(str(run["index"]), Text(scenario_text(run)), *map(Text, cells), Text(message))
+    return table
+
+
 def _estimate_lines(figures: Mapping[str, Any]) -> list[str]:
+    rooms = f"; each room lives {duration(figures['room_seconds'])} at most" if "room_seconds" in figures else ""
     return [
-        (
-            f"Time: about {duration(figures['seconds'])} with calls of {duration(figures['call_seconds'])}; each room"
-            f" lives {duration(figures['room_seconds'])} at most."
-        ),
+        f"Time: about {duration(figures['seconds'])} with calls of {duration(figures['call_seconds'])}{rooms}.",
         (
             f"Cost: about {figures['credits_low']:.0f} Cekura credits (5 a minute, without metrics) and"
             f" {figures['session_minutes']:.0f} session minutes; at worst {figures['credits_high']:.0f} credits for"

@@ -98,7 +98,7 @@ class PlainLines:
 
     def _step(self, before: Run, after: Run) -> str:
         whose = "" if after.batch_id == self._batch_id else f" of {after.batch_id}"
-        moved = f"{before.status} -> {after.status}"
+        moved = "is being submitted" if after.taken_up else f"{before.status} -> {after.status}"
         outcome = f": {after.outcome}" if after.outcome else ""
         reason = f" ({after.reason})" if after.reason and after.reason != before.reason else ""
         return f"{self._now()} run {after.index}{whose} (scenario {after.scenario_id}) {moved}{outcome}{reason}"

@@ -25,6 +25,7 @@ from orchestrator.app.preflight import check_keys, check_remotes, check_time_sca
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
 from orchestrator.app.selection import resolve_alone
+from orchestrator.cli.confirmation import confirm
 from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import Underway, end_within, exit_now, print_json
 from orchestrator.cli.interruption import Interruption
@@ -50,6 +51,7 @@ class RunOrder:
     as_json: bool
     report_dir: Path | None
     drain: bool
+    yes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +168,7 @@ async def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignmen
     loaded = await resolve_alone(loaded, settings, clock=SystemClock(), speed=order.time_scale)
     for warning in loaded.warnings:
         teller.note(f"warning: {warning}")
+    confirm(loaded.plan, above=settings.confirm_above, yes=order.yes)
     return Assignment(
         command=f"orchestrator run {order.plan}",
         settings=settings,

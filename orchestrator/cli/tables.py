@@ -19,6 +19,7 @@ from orchestrator.app.markdown import scenario_text
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
+NO_SESSION: Final = "no session was started, nothing to tear down"
 MOST_ROWS: Final = 50  # a batch of more runs lists only those that did not pass
 MOST_WAYS: Final = 6  # how many ways of confirming an end have a line of their own
 SIGNS: Final = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
@@ -44,7 +45,7 @@ def print_report(console: Console, document: Document) -> None:
     """The whole end of a batch."""
     shown = _shown(document["runs"])
     console.print(_outcomes(document["runs"], shown, console))
-    for line in _links(shown):
+    for line in (*_links(shown), *_shared(document["results"])):
         console.print(line, soft_wrap=True)
     console.print()
     if document["phases"]:
@@ -63,9 +64,9 @@ def _shown(runs: Sequence[Document]) -> Sequence[Document]:
 
 def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Console) -> Table:
     table = new_table("run", "scenario", "outcome", "tries", "call", "result", "reason")
-    for name in ("run", "scenario", "outcome", "tries", "call", "result"):
-        column = table.columns[[column.header for column in table.columns].index(name)]
-        column.no_wrap = True
+    folding = {"reason", "scenario"} if any(run["matrix"] for run in shown) else {"reason"}
+    for column in table.columns:
+        column.no_wrap = column.header not in folding
     for run in shown:
         table.add_row(
             str(run["index"]),
@@ -96,6 +97,11 @@ def _links(runs: Sequence[Document]) -> list[str]:
     return [f"{link}  (runs {', '.join(map(str, indexes))})" for link, indexes in by_link.items()]
 
 
+def _shared(results: Sequence[Document]) -> list[str]:
+    shared = [one for one in results if one["shared_url"]]
+    return _at_most([f"{one['shared_url']}  (result {one['id']}, for whoever has the link)" for one in shared])
+
+
 def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:
     """How long each phase took, in seconds of this machine's clock."""
     table = new_table("phase", "runs", "median", "p95")
@@ -107,7 +113,8 @@ def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:
 def teardown_lines(teardown: Document) -> list[str]:
     """How every session and room ended: counted where confirmed, named with what ends it and when where not."""
     if not teardown["sessions"] and not teardown["items"]:
-        return ["Teardown: no session was started, nothing to tear down."]
+        whose = "the sessions are Cekura's own, which it ends itself" if teardown.get("by_cekura") else NO_SESSION
+        return [f"Teardown: {whose}.", *_uncertainties(teardown)]
     ends = teardown["confirmed"] + len(teardown["bounded"]) + len(teardown["left"])
     lines = [
         (
@@ -119,8 +126,13 @@ def teardown_lines(teardown: Document) -> list[str]:
     lines += _confirmed(teardown["items"])
     lines += _at_most([f"  bounded: {_named(item)}" for item in teardown["bounded"]])
     lines += _at_most([f"  LEFT: {_named(item)}" for item in teardown["left"]])
-    lines += _at_most([f"  UNCERTAIN: run {item['run']}: {item['reason']}" for item in teardown["uncertain"]])
-    return [*lines, _conclusion(teardown)]
+    return [*lines, *_uncertainties(teardown), _conclusion(teardown)]
+
+
+def _uncertainties(teardown: Document) -> list[str]:
+    """Starts and submissions of which nobody knows what they did; one of an automated channel is of many runs."""
+    named = [(f"run {item['run']}: " if item["run"] else "", item["reason"]) for item in teardown["uncertain"]]
+    return _at_most([f"  UNCERTAIN: {whose}{reason}" for whose, reason in named])
 
 
 def _confirmed(items: Sequence[Document]) -> list[str]:

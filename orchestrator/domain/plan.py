@@ -214,6 +214,7 @@ class Plan:
     `automated` is there on automated channels. `result_name`: what Cekura's results are called; None: as the plan.
     `cells` are those of its matrix, none where it has none: each entry of the file is a scenario for every cell.
     `selections` are still to be looked up at Cekura, and so are test profiles where `profiles_due`.
+    `share_seconds`: how long a link to each of them is good for; None: none is made.
     """
 
     name: str
@@ -233,6 +234,7 @@ class Plan:
     channel: Channel = Channel.PIPECAT_V1
     automated: AutomatedSpec | None = None
     result_name: str | None = None
+    share_seconds: float | None = None
     cells: tuple[Json, ...] = ()
     selections: tuple[ScenarioSelection, ...] = ()
     profiles_due: bool = False

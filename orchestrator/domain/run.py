@@ -6,6 +6,9 @@
 A run that loses its session for an infrastructure reason goes back to `planned` while its retry budget lasts; each
 attempt has a session of its own, and a session is submitted at most once. Teardown is not a state of the run: it
 belongs to the session, which is condemned here and torn down by the reaper.
+
+On an automated channel there is no session of ours: a submission takes up a planned run, and the run is submitted when
+Cekura accepts it.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ WITH_CEKURA: Final = frozenset({RunStatus.SUBMITTED, RunStatus.IN_CALL, RunStatu
 
 _ENDS = frozenset({RunStatus.CANCELLED, RunStatus.ABANDONED})
 TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
-    RunStatus.PLANNED: _ENDS | {RunStatus.STARTING},
+    RunStatus.PLANNED: _ENDS | {RunStatus.STARTING, RunStatus.SUBMITTED},
     RunStatus.STARTING: _ENDS | {RunStatus.STARTED, RunStatus.PLANNED},
     RunStatus.STARTED: _ENDS | {RunStatus.READY, RunStatus.PLANNED},
     RunStatus.READY: _ENDS | {RunStatus.SUBMITTED, RunStatus.PLANNED},
@@ -68,7 +71,8 @@ class IllegalTransition(ValueError):
 class Run:
     """One scenario executed once. `attempt` counts the sessions begun for it; `nonce` names the current one.
 
-    `timeline` maps a status to the UTC time it was last reached.
+    On an automated channel `attempt` counts submissions, and `submission_id` names the one that carries the run;
+    personality and test profile are those it asks for. `timeline` maps a status to the UTC time it was last reached.
     """
 
     run_id: str
@@ -85,6 +89,19 @@ class Run:
     cekura_run_id: int | None = None
     cekura_result_id: int | None = None
     timeline: Mapping[str, datetime] = field(default_factory=dict)
+    submission_id: str | None = None
+    personality_id: int | None = None
+    test_profile_id: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        """True while nothing was begun for it: neither a session nor a submission."""
+        return self.status is RunStatus.PLANNED and self.submission_id is None
+
+    @property
+    def taken_up(self) -> bool:
+        """True while a submission carries it whose answer is not known."""
+        return self.status is RunStatus.PLANNED and self.submission_id is not None
 
     def since(self, status: RunStatus) -> datetime | None:
         """When the run last reached `status`."""
@@ -152,8 +169,24 @@ class BotReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionIntended:
+    """A submission of an automated channel was committed that carries the run; its POST may now be made."""
+
+    at: datetime
+    submission_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionReturned:
+    """That submission certainly did nothing: another one may carry the run."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionAccepted:
-    """Cekura created a run for the session's room."""
+    """Cekura created a run, for the session's room or on an automated channel."""
 
     at: datetime
     cekura_run_id: int
@@ -207,6 +240,8 @@ Fact = (
     | SessionStarted
     | SessionLost
     | BotReady
+    | SubmissionIntended
+    | SubmissionReturned
     | SubmissionAccepted
     | SubmissionFailed
     | CallSeen
@@ -245,9 +280,13 @@ def next_step(run: Run, fact: Fact, patience: Patience) -> Step:  # noqa: C901, 
         case StartIntended(at=at, nonce=nonce) if run.status is RunStatus.PLANNED:
             begun = replace(run, attempt=run.attempt + 1, nonce=nonce, cekura_run_id=None, cekura_result_id=None)
             return Step(run=_moved(begun, RunStatus.STARTING, at))
+        case SubmissionIntended(submission_id=submission_id) if run.waits:
+            return Step(run=_taken_up(run, submission_id))
+        case SubmissionReturned(reason=reason) if run.taken_up:
+            return Step(run=replace(run, attempt=run.attempt - 1, submission_id=None, reason=reason))
         case StartRefused() if run.status is RunStatus.STARTING:
             return _refused(run, fact)
-        case NeverStarted(at=at, reason=reason) if run.status is RunStatus.PLANNED:
+        case NeverStarted(at=at, reason=reason) if run.waits:
             return _abandoned(run, at, reason)
         case StartUnsettled(at=at, reason=reason) if run.status is RunStatus.STARTING:
             return _abandoned(run, at, reason)
@@ -257,10 +296,10 @@ def next_step(run: Run, fact: Fact, patience: Patience) -> Step:  # noqa: C901, 
             return _retried_or_abandoned(run, at, reason, patience, retry=retry)
         case BotReady(at=at) if run.status is RunStatus.STARTED:
             return Step(run=_moved(run, RunStatus.READY, at))
-        case SubmissionAccepted(at=at) if run.status is RunStatus.READY:
+        case SubmissionAccepted(at=at) if run.status is RunStatus.READY or run.taken_up:
             named = replace(run, cekura_run_id=fact.cekura_run_id, cekura_result_id=fact.cekura_result_id)
             return Step(run=_moved(named, RunStatus.SUBMITTED, at))
-        case SubmissionFailed(at=at, reason=reason) if run.status is RunStatus.READY:
+        case SubmissionFailed(at=at, reason=reason) if run.status is RunStatus.READY or run.taken_up:
             return _abandoned(run, at, reason)
         case CallSeen(at=at, call=call) if run.status in WITH_CEKURA and call.cekura_run_id == run.cekura_run_id:
             return _call_seen(run, at, call, patience)
@@ -273,6 +312,10 @@ def next_step(run: Run, fact: Fact, patience: Patience) -> Step:  # noqa: C901, 
 
 
 _BEFORE_SUBMISSION = frozenset({RunStatus.STARTING, RunStatus.STARTED, RunStatus.READY})
+
+
+def _taken_up(run: Run, submission_id: str) -> Run:
+    return replace(run, attempt=run.attempt + 1, submission_id=submission_id, cekura_run_id=None, cekura_result_id=None)
 
 
 def _moved(run: Run, status: RunStatus, at: datetime) -> Run:
@@ -308,7 +351,7 @@ def _refused(run: Run, fact: StartRefused) -> Step:
 def _retried_or_abandoned(run: Run, at: datetime, reason: str, patience: Patience, *, retry: bool = True) -> Step:
     if not retry or run.retries_used >= patience.retries:
         return _abandoned(run, at, reason)
-    again = replace(run, retries_used=run.retries_used + 1, reason=reason, nonce=None)
+    again = replace(run, retries_used=run.retries_used + 1, reason=reason, nonce=None, submission_id=None)
     return Step(run=_moved(again, RunStatus.PLANNED, at), condemn=reason)
 
 

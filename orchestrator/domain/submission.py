@@ -1,17 +1,20 @@
 """One POST to Cekura and the pairing rule that makes its answer readable.
 
-Cekura's answer names scenarios, never rooms, and promises no order. One submission therefore never holds the same
-scenario twice: then `scenario` pairs runs with rooms whatever the order.
+Cekura's answer names scenarios, never rooms, and promises no order. One submission of rooms therefore never holds the
+same scenario twice: then `scenario` pairs runs with rooms whatever the order. On automated channels there are no rooms
+to confuse: there one submission carries each scenario many times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from orchestrator.domain.observation import AcceptedRun, AcceptedSubmission
+from orchestrator.domain.run import Run
 
 
 class SubmissionStatus(StrEnum):
@@ -27,7 +30,11 @@ class SubmissionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """One POST; `scenario_ids` are distinct by construction."""
+    """One POST; `scenario_ids` are distinct by construction.
+
+    On an automated channel it bears a `name` that no other has, by which a lost answer is found, and `calls`, how many
+    of its calls there are at once. Whoever knows `shared_url` may read its result.
+    """
 
     submission_id: str
     batch_id: str
@@ -38,6 +45,9 @@ class Submission:
     sent_at: datetime | None = None
     cekura_result_id: int | None = None
     note: str = ""
+    name: str = ""
+    calls: int | None = None
+    shared_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +113,78 @@ def pair(candidates: Sequence[Candidate], runs: Sequence[AcceptedRun]) -> Pairin
         unpaired=tuple(item.nonce for item in candidates if item.scenario_id not in certain),
         strangers=tuple(run for run in runs if run.cekura_run_id not in taken),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """What one POST of an automated channel carries: each scenario equally often, for one personality and profile.
+
+    Then the number of runs it makes is scenarios times frequency, however lists of them may multiply elsewhere.
+    """
+
+    personality_id: int | None
+    test_profile_id: int | None
+    scenario_ids: tuple[int, ...]
+    frequency: int
+    run_ids: tuple[str, ...]
+
+
+def plan_portions(runs: Iterable[Run], *, most_frequent: int) -> list[Portion]:
+    """Which POSTs carry these runs; what one of them cannot express, another one does."""
+    combinations: dict[tuple[int | None, int | None], dict[int, list[str]]] = {}
+    for run in runs:
+        by_scenario = combinations.setdefault((run.personality_id, run.test_profile_id), {})
+        by_scenario.setdefault(run.scenario_id, []).append(run.run_id)
+    return [
+        Portion(personality_id=personality_id, test_profile_id=test_profile_id, **portion)
+        for (personality_id, test_profile_id), by_scenario in combinations.items()
+        for portion in _portions(by_scenario, most_frequent)
+    ]
+
+
+def _portions(by_scenario: Mapping[int, Sequence[str]], most_frequent: int) -> Iterator[Any]:
+    """Level after level: every scenario as often as the rarest, then what is left of the others."""
+    left = {scenario_id: list(run_ids) for scenario_id, run_ids in by_scenario.items()}
+    while left:
+        frequency = min(most_frequent, *(len(run_ids) for run_ids in left.values()))
+        carried = [run_id for run_ids in left.values() for run_id in run_ids[:frequency]]
+        yield {"scenario_ids": tuple(left), "frequency": frequency, "run_ids": tuple(carried)}
+        left = {scenario_id: run_ids[frequency:] for scenario_id, run_ids in left.items() if run_ids[frequency:]}
+
+
+def least_calls(wanted: int) -> int:
+    """With how many free calls a POST that could use `wanted` is worth making.
+
+    Its bound is fixed for as long as it lasts: half of them now beats one now, and all of them after a while.
+    """
+    return (wanted + 1) // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPairing:
+    """Which of our runs got which of Cekura's; `missing` got none, `surplus` were not asked for."""
+
+    paired: tuple[tuple[str, AcceptedRun], ...]
+    missing: tuple[str, ...]
+    surplus: tuple[AcceptedRun, ...]
+
+
+def pair_runs(ours: Iterable[Run], accepted: Iterable[AcceptedRun]) -> RunPairing:
+    """Pair the runs of an automated submission with those of its answer: runs of one scenario in it are all alike."""
+    waiting: dict[int, list[str]] = {}
+    for one in ours:
+        waiting.setdefault(one.scenario_id, []).append(one.run_id)
+    only = next(iter(waiting)) if len(waiting) == 1 else None
+    paired, surplus = [], []
+    for run in sorted(accepted, key=lambda accepted_run: accepted_run.cekura_run_id):
+        scenario_id = only if run.scenario_id is None else run.scenario_id
+        candidates = waiting.get(scenario_id, []) if scenario_id is not None else []
+        if candidates:
+            paired.append((candidates.pop(0), run))
+        else:
+            surplus.append(run)
+    missing = tuple(run_id for run_ids in waiting.values() for run_id in run_ids)
+    return RunPairing(paired=tuple(paired), missing=missing, surplus=tuple(surplus))
 
 
 def find_lost(

@@ -7,7 +7,7 @@ has an outcome and every teardown is confirmed or bounded. It never raises for t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -21,20 +21,21 @@ from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Disowned, OrchestratorError
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Session
-from orchestrator.domain.submission import SubmissionStatus
 from orchestrator.domain.verdict import Outcome
+from orchestrator.engine.automated import AutomatedSubmitter
 from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.departures import Departures
-from orchestrator.engine.ending import HURRIED_SECONDS, Ending, end_runs
+from orchestrator.engine.ending import HURRIED_SECONDS, Ending, Submits, end_runs
+from orchestrator.engine.labels import label_results
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
 from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.engine.outage import Outage
 from orchestrator.engine.readiness import Readiness
-from orchestrator.engine.recovery import NEVER_SENT, Recovery
+from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Listener, Roster
-from orchestrator.engine.settlement import Settlement, unsettled_reason
+from orchestrator.engine.settlement import Settlement, give_up_submissions
 from orchestrator.engine.start_call import platform_limit
 from orchestrator.engine.starter import Starter
 from orchestrator.engine.submitter import Submitter
@@ -43,7 +44,6 @@ from orchestrator.plans import plan_from_document
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import runs as run_rows
 from orchestrator.store import sessions as session_rows
-from orchestrator.store import submissions as submission_rows
 from orchestrator.store.database import Store
 
 UNTIL_CALL_ENDED: Final = (
@@ -207,23 +207,13 @@ class Driver:
             await self._to_outcomes(roster)
             await self._to_torn_down(roster)
             await self._calls.settle(LAST_CALL_ENDS)
-            await self._give_up_submissions(roster)
+            await give_up_submissions(roster)
+            if not self._hurried:
+                await label_results(roster, remotes=self._remotes, clock=self._clock)
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]
             self._observer.let_go(batch_id)
-
-    async def _give_up_submissions(self, roster: Roster) -> None:
-        """Leave none open: one whose runs had ended when a process died is taken up by nobody any more."""
-        query = partial(submission_rows.list_submissions, batch_id=roster.batch.batch_id)
-        for submission in await roster.read(query):
-            settle = partial(submission_rows.record_settled, submission_id=submission.submission_id)
-            if submission.status is SubmissionStatus.SENT:
-                note = unsettled_reason(submission)
-                await roster.write_unit(partial(settle, status=SubmissionStatus.UNKNOWN, note=note))
-                self._observer.submission(SubmissionStatus.UNKNOWN.value)
-            elif submission.status is SubmissionStatus.INTENT:
-                await roster.write_unit(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
         closed = partial(
@@ -268,7 +258,7 @@ class Driver:
         )
 
     async def _run_loops(self, roster: Roster) -> None:
-        speed, agent = roster.batch.speed, roster.plan.agent
+        """Everything that moves the runs of a batch to their outcomes, until each has one."""
         refusals: list[str] = []
 
         def refuse(reason: str) -> None:
@@ -276,6 +266,33 @@ class Driver:
             roster.alarm()
 
         roster.closing = roster.batch.cancel_asked_at is not None
+        loops = self._automated_loops if roster.plan.channel.automated else self._session_loops
+        await loops(roster, refusals, refuse)
+
+    async def _automated_loops(self, roster: Roster, refusals: list[str], refuse: Callable[[str], None]) -> None:
+        submitter = AutomatedSubmitter(
+            roster=roster,
+            remotes=self._remotes,
+            clock=self._clock,
+            environ=self._environ,
+            speed=roster.batch.speed,
+            end_call=self._calls.end_call,
+            refuse=refuse,
+        )
+        watcher = Watcher(
+            roster=roster,
+            remotes=self._remotes,
+            clock=self._clock,
+            random=self._random,
+            patience=submitter.patience,
+        )
+        ending = self._ending(roster, submitter, refusals)
+        async with asyncio.TaskGroup() as loops:
+            for loop in (submitter, watcher, ending):
+                loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
+
+    async def _session_loops(self, roster: Roster, refusals: list[str], refuse: Callable[[str], None]) -> None:
+        speed, agent = roster.batch.speed, roster.plan.agent
         recovery = self._recovery(roster)
         settlement = Settlement(
             roster=roster, remotes=self._remotes, clock=self._clock, speed=speed, end_call=self._calls.end_call
@@ -310,17 +327,20 @@ class Driver:
             await recovery.recover(submitter=submitter, tasks=loops)
             departures = Departures(roster=roster, remotes=self._remotes, clock=self._clock)
             outage = self._outage(roster)
-            ending = Ending(
-                roster=roster,
-                clock=self._clock,
-                calls=self._calls,
-                submitter=submitter,
-                refusals=refusals,
-                condemned=self._condemned.set,
-                hurried=self.hurried,
-            )
+            ending = self._ending(roster, submitter, refusals)
             for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
+
+    def _ending(self, roster: Roster, submitter: Submits, refusals: list[str]) -> Ending:
+        return Ending(
+            roster=roster,
+            clock=self._clock,
+            calls=self._calls,
+            submitter=submitter,
+            refusals=refusals,
+            condemned=self._condemned.set,
+            hurried=self.hurried,
+        )
 
     def _recovery(self, roster: Roster) -> Recovery:
         return Recovery(

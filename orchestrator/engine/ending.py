@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch
 from orchestrator.domain.run import WITH_CEKURA, CancelAsked, Run
 from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.roster import Roster
-from orchestrator.engine.submitter import Submitter
 from orchestrator.store import batches as batch_rows
 
 LOOK_EVERY: Final = 0.5
@@ -25,9 +24,16 @@ POST_SECONDS: Final = 3.0  # for an answer that is on its way
 SETTLE_SECONDS: Final = 15.0  # for a lost one that is being looked up
 HURRIED_SECONDS: Final = 1.5  # for both, when the process must end within seconds
 UNNAMED: Final = (
-    "{reason}; its room had been submitted and Cekura's answer was still missing: a call may have been placed and "
+    "{reason}; it had been submitted and Cekura's answer was still missing: a call may have been placed and "
     "charged, look for the scenario in Cekura's results of that minute"
 )
+
+
+class Submits(Protocol):
+    """Whoever hands the runs of a batch to Cekura."""
+
+    def unsettled(self) -> set[str]:
+        """The runs whose POST has no known meaning yet: their calls may be under way, and have no name."""
 
 
 class Ending:
@@ -39,7 +45,7 @@ class Ending:
         roster: Roster,
         clock: Clock,
         calls: CallEnds,
-        submitter: Submitter,
+        submitter: Submits,
         refusals: Collection[str],
         condemned: Callable[[], None],
         hurried: Callable[[], bool],

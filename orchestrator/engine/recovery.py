@@ -19,12 +19,12 @@ from orchestrator.domain.submission import Submission, SubmissionStatus
 from orchestrator.engine.lookup import SHOWN_WITHIN, Found, StartLookup
 from orchestrator.engine.remotes import Remotes
 from orchestrator.engine.roster import Roster
+from orchestrator.engine.settlement import NEVER_SENT
 from orchestrator.engine.submitter import Submitter, candidate_of
 from orchestrator.store import sessions as session_rows
 from orchestrator.store import submissions as submission_rows
 
 LOOK_AGAIN: Final = 5.0
-NEVER_SENT: Final = "the process ended before it was sent"
 INTERRUPTED: Final = "the process ended before its start was sent"
 UNSETTLED: Final = (
     "its start answer was lost and {nothing}: sent at {at}, it may have begun a session of {agent} with the mark "

@@ -7,7 +7,8 @@ hundred times a second, so that many changes cost no more wakings than few.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -279,6 +280,33 @@ class Roster:
                     self._keep(session)
                 self._put_run(believed, step.run)
             return step
+
+    async def apply_all(self, facts: Mapping[str, Fact], also: Callable[[Any], T | None]) -> T | None:
+        """Apply a fact to each of many runs, and `also`, as one unit; returns what `also` gave.
+
+        None where it gave None: then nothing of it was committed. Ends calls of none of them: the caller sees to that.
+        """
+        async with AsyncExitStack() as locks:
+            for run_id in facts:
+                await locks.enter_async_context(self._lock(run_id))
+            steps = [
+                (self.runs[run_id], next_step(self.runs[run_id], fact, self._patience))
+                for run_id, fact in facts.items()
+            ]
+            moved = [(believed, step) for believed, step in steps if step.run is not believed]
+
+            def unit(connection: Any) -> T | None:
+                value = also(connection)
+                if value is not None:
+                    for believed, step in moved:
+                        self._unit(believed, step, None, connection)
+                return value
+
+            value = await self._ledger.write(unit)
+            if value is not None:
+                for believed, step in moved:
+                    self._put_run(believed, step.run)
+            return value
 
     def changes(self, run_id: str, fact: Fact) -> bool:
         """False where applying the fact now would certainly change nothing: most of what a poll shows."""

@@ -23,6 +23,7 @@ from orchestrator.engine.roster import Roster
 from orchestrator.store import sessions as session_rows
 from orchestrator.store import submissions as submission_rows
 
+NEVER_SENT: Final = "the process ended before it was sent"
 LOOK_AGAIN: Final = 5.0
 CLOCK_SLACK: Final = timedelta(seconds=5)
 STILL_LANDING: Final = timedelta(minutes=10)  # a lost submission may make its result this much later
@@ -30,6 +31,10 @@ UNSETTLED: Final = (
     "Cekura's answer to the submission was lost and its result list did not settle whether it took it. The call may "
     "have been placed and charged; look at {agent} for a result created at {at} with scenarios {scenarios}. It was not "
     "sent again; the end of its room ends the call"
+)
+UNFOUND: Final = (
+    "Cekura's answer to the submission was lost, and its list showed no result named {name!r}. It may have placed the "
+    "calls and charged them, and may still do so: look for that name in its results of {at}. It was not sent again"
 )
 UNWITNESSED: Final = "no Daily key reaching its rooms for a second witness"
 EndCall = Callable[[int], Awaitable[None]]
@@ -203,8 +208,23 @@ class Settlement:
         return None if reachable else UNWITNESSED
 
 
+async def give_up_submissions(roster: Roster) -> None:
+    """Leave none open: one whose runs had ended when a process died is taken up by nobody any more."""
+    query = partial(submission_rows.list_submissions, batch_id=roster.batch.batch_id)
+    for submission in await roster.read(query):
+        settle = partial(submission_rows.record_settled, submission_id=submission.submission_id)
+        if submission.status is SubmissionStatus.SENT:
+            note = unsettled_reason(submission)
+            await roster.write_unit(partial(settle, status=SubmissionStatus.UNKNOWN, note=note))
+            roster.observer.submission(SubmissionStatus.UNKNOWN.value)
+        elif submission.status is SubmissionStatus.INTENT:
+            await roster.write_unit(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
+
+
 def unsettled_reason(submission: Submission) -> str:
     """What an operator needs to look for a submission that nobody could settle."""
     at = submission.sent_at.isoformat(timespec="seconds") if submission.sent_at else "an unknown time"
+    if submission.name:
+        return UNFOUND.format(name=submission.name, at=at)
     agent = "Cekura" if submission.cekura_agent_id is None else f"Cekura's agent {submission.cekura_agent_id}"
     return UNSETTLED.format(agent=agent, at=at, scenarios=", ".join(map(str, submission.scenario_ids)))

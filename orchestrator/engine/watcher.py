@@ -7,8 +7,8 @@ heard that there is news may bring the next poll forward, never replace it: only
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
@@ -28,14 +28,27 @@ CALLED: Final = frozenset({CallStatus.IN_CALL, CallStatus.EVALUATING, CallStatus
 
 
 class Watcher:
-    """Polls the submitted runs of one batch."""
+    """Polls the submitted runs of one batch; `starter` learns from it when call slots are free.
 
-    def __init__(self, *, roster: Roster, remotes: Remotes, clock: Clock, starter: Starter, random: Random) -> None:
+    `patience`: how long after its submission a run's call may begin, where Cekura lets them wait for each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        roster: Roster,
+        remotes: Remotes,
+        clock: Clock,
+        random: Random,
+        starter: Starter | None = None,
+        patience: Callable[[Run], timedelta] | None = None,
+    ) -> None:
         self._roster = roster
         self._remotes = remotes
         self._clock = clock
         self._starter = starter
         self._random = random
+        self._patience = patience
         self._unrecognised: set[str] = set()
         self._failures = 0
         self._trouble = ""
@@ -89,6 +102,8 @@ class Watcher:
         await asyncio.gather(*(self._roster.apply(run_id, fact) for run_id, fact in news))
 
     def _learn(self, calls: Sequence[CallObservation]) -> None:
+        if self._starter is None:
+            return
         before = self._starter.calls
         after = self._starter.calls = before.polled(calls, at=self._clock.now())
         if after.working != before.working:
@@ -100,17 +115,25 @@ class Watcher:
         if call.status is CallStatus.UNRECOGNISED and call.raw_status not in self._unrecognised:
             self._unrecognised.add(call.raw_status)
             logger.warning("an unknown run status is waited out", status=call.raw_status)
-        elif run.status is RunStatus.SUBMITTED and call.status in CALLED:
+        elif self._starter is not None and run.status is RunStatus.SUBMITTED and call.status in CALLED:
             self._starter.calls = self._starter.calls.called(run.run_id)
 
     async def _give_up_overdue(self) -> None:
-        timeouts, now = self._roster.plan.timeouts, self._clock.now()
+        now = self._clock.now()
         for run in self._roster.of_status(*WITH_CEKURA):
-            judging = run.status is RunStatus.CALL_ENDED
-            since = run.since(RunStatus.CALL_ENDED if judging else RunStatus.SUBMITTED) or now
-            limit = timedelta(seconds=timeouts.judge if judging else timeouts.run)
-            if now - since > limit:
-                what = "no verdict came" if judging else "the call had not ended"
-                reason = f"{what} {limit.total_seconds():.0f} s after {'it ended' if judging else 'submission'}"
-                reason += self._trouble
+            what, since, limit = self._deadline(run)
+            if now - (since or now) > limit:
+                reason = f"{what[0]} {limit.total_seconds():.0f} s after {what[1]}{self._trouble}"
                 await self._roster.apply(run.run_id, Overdue(at=now, reason=reason))
+
+    def _deadline(self, run: Run) -> tuple[tuple[str, str], datetime | None, timedelta]:
+        """What is waited for and after what, since when, and how long."""
+        timeouts = self._roster.plan.timeouts
+        if run.status is RunStatus.CALL_ENDED:
+            return ("no verdict came", "it ended"), run.since(RunStatus.CALL_ENDED), timedelta(seconds=timeouts.judge)
+        limit = timedelta(seconds=timeouts.run)
+        if self._patience is None:
+            return ("the call had not ended", "submission"), run.since(RunStatus.SUBMITTED), limit
+        if run.status is RunStatus.IN_CALL:
+            return ("the call had not ended", "it began"), run.since(RunStatus.IN_CALL), limit
+        return ("the call had not begun", "submission"), run.since(RunStatus.SUBMITTED), self._patience(run)

@@ -58,5 +58,7 @@ def _planned(batch_id: str, planned: PlannedRun, now: datetime) -> Run:
         index=planned.index,
         scenario_id=planned.scenario.scenario_id,
         scenario_position=planned.scenario_position,
+        personality_id=planned.personality_id,
+        test_profile_id=planned.test_profile_id,
         timeline={RunStatus.PLANNED.value: now},
     )

@@ -28,10 +28,11 @@ from orchestrator.domain.plan import (
     Timeouts,
     Timing,
 )
+from orchestrator.plans.cekura_model import CekuraSection
 from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
 from orchestrator.plans.matrix import cells_of
-from orchestrator.plans.model import AgentSection, CekuraSection, PlanFile, ScenarioEntry
+from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
@@ -216,6 +217,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         cells=cells,
         selections=tuple(selections),
         profiles_due=file.cekura.test_profile_variables,
+        share_seconds=file.cekura.share_links,
     )
 
 

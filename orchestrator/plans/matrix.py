@@ -13,8 +13,8 @@ from itertools import product
 from typing import Any, Final
 
 from orchestrator.plans.finding import Finding, Place, nearest, shortened
-from orchestrator.plans.model import MAX_RUNS
 from orchestrator.plans.rendering import MARK_KEY, reserved_mark
+from orchestrator.plans.section import MAX_RUNS
 from orchestrator.plans.template import misplaced_findings
 
 AXIS_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

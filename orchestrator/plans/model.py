@@ -6,63 +6,36 @@ example is what an error message tells a person to write. What depends on more t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-T = TypeVar("T", int, str)
-LARGEST_ID: Final = 2**63 - 1
-MOST_IDS: Final = 100
+from orchestrator.plans.cekura_model import CekuraSection, LivekitDataSection, PipecatDataSection
+from orchestrator.plans.section import (
+    AGENT_NAME,
+    LARGEST_ID,
+    MAX_RUNS,
+    MAX_SESSIONS,
+    PLAN_NAME,
+    POOL_NAME,
+    Section,
+    VariableName,
+    without_repeats,
+)
+
 MOST_TAGS: Final = 50
 MOST_RULES: Final = 200  # of a matrix, of either kind
-RESULT_NAME_LIMIT: Final = 200  # characters; Cekura takes 255, and the batch's id comes after it
-MAX_RUNS: Final = 10_000
-MAX_SESSIONS: Final = MAX_RUNS
 PROBE_SHORTHAND: Final = "probe"
-
 SELECTION_KEYS: Final = ("tags", "folder_path", "tag_filter", "project_id")
-
-PLAN_NAME: Final = r"^[a-z0-9._-]+$"
-POOL_NAME: Final = PLAN_NAME
-AGENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes part of a URL
-VARIABLE_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 TAG: Final = r"^[^,]*[^,\s][^,]*$"  # Cekura takes tags as one text with commas
-PHONE_NUMBER: Final = r"^\+?[0-9][0-9 ()-]{3,30}$"
-
-VariableName = Annotated[str, Field(pattern=VARIABLE_NAME)]
 EvidenceName = Literal["presence", "record", "probe", "settle"]
-
-
-def without_repeats(values: Sequence[T]) -> Sequence[T]:
-    """The values as they are; ValueError names those given twice."""
-    repeated = sorted(str(value) for value, count in Counter(values).items() if count > 1)
-    if repeated:
-        message = f"must not repeat {', '.join(repeated)}"
-        raise ValueError(message)
-    return values
-
-
-Ids = Annotated[
-    list[Annotated[int, Field(ge=1, le=LARGEST_ID)]],
-    Field(min_length=1, max_length=MOST_IDS),
-    AfterValidator(without_repeats),
-]
-
 Tags = Annotated[
     list[Annotated[str, Field(pattern=TAG, max_length=255)]],
     Field(min_length=1, max_length=MOST_TAGS),
     AfterValidator(without_repeats),
 ]
-
-
-class Section(BaseModel):
-    """What every part of a plan shares: no unknown keys, no silent conversions, finite numbers."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class AgentSection(Section):
@@ -123,119 +96,6 @@ class AgentSection(Section):
         max_length=80,
         description="The pool of a worker whose warm sessions the runs take; where it has none, a run starts its own.",
         examples=["support"],
-    )
-
-
-class PipecatDataSection(Section):
-    """Replaces what Cekura has saved for the Pipecat agent; nothing is merged."""
-
-    pipecat_agent_name: str | None = Field(
-        default=None,
-        pattern=AGENT_NAME,
-        max_length=128,
-        description="The agent's name on Pipecat Cloud.",
-        examples=["support-bot-pr-7"],
-    )
-    config: Any = Field(default=None, description="Handed to the bot of every run.", examples=[{"locale": "en"}])
-    room_properties: Any = Field(
-        default=None, description="Daily room properties for every room.", examples=[{"max_participants": 4}]
-    )
-
-
-class LivekitDataSection(Section):
-    """Replaces what Cekura has saved for the LiveKit agent; nothing is merged."""
-
-    config: Any = Field(default=None, description="Handed to the agent's job.", examples=[{"locale": "en"}])
-    agent_name: str | None = Field(
-        default=None, max_length=255, description="The name its worker registered.", examples=["support"]
-    )
-    url: str | None = Field(
-        default=None, max_length=2048, description="The LiveKit server.", examples=["wss://acme.livekit.cloud"]
-    )
-
-
-class CekuraSection(Section):
-    """What Cekura is asked to do. Which channel takes which key: `plans/channels`."""
-
-    agent: int | None = Field(
-        default=None,
-        ge=1,
-        le=LARGEST_ID,
-        description="Cekura's numeric agent id; absent: Cekura takes the agent of a submission's first scenario.",
-        examples=[5],
-    )
-    mock_tool_names: Annotated[list[str], AfterValidator(without_repeats)] | None = Field(
-        default=None,
-        description="Which of the agent's tools Cekura mocks; absent: every configured one; []: none.",
-        examples=[["lookup_order"]],
-    )
-    name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=RESULT_NAME_LIMIT,
-        description="What Cekura's results are called, the batch's id after it; absent: the plan's name. On pipecat_v1 "
-        "they get a name only if one is written here.",
-        examples=["nightly support"],
-    )
-    frequency: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_RUNS,
-        description="How often each scenario is run for each personality and test profile: to 100, on voice to 10000.",
-        examples=[3],
-    )
-    personality_ids: Ids | None = Field(
-        default=None,
-        description="Run every scenario once more for each of these personalities; absent: the scenario's own.",
-        examples=[[7, 9]],
-    )
-    test_profile_ids: Ids | None = Field(
-        default=None,
-        description="Run every scenario once more for each of these test profiles; absent: the scenario's own.",
-        examples=[[31]],
-    )
-    concurrency_limit: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_SESSIONS,
-        description="Calls of one request at once; absent: limits.calls.",
-        examples=[5],
-    )
-    pipecat_data: PipecatDataSection | None = Field(
-        default=None,
-        description="Replaces what Cekura has saved for the Pipecat agent.",
-        examples=[{"pipecat_agent_name": "support-bot-pr-7"}],
-    )
-    livekit_data: LivekitDataSection | None = Field(
-        default=None,
-        description="Replaces what Cekura has saved for the LiveKit agent.",
-        examples=[{"agent_name": "support"}],
-    )
-    assistant_id: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=255,
-        description="The agent by its provider's id, instead of cekura.agent.",
-        examples=["asst_7f3a"],
-    )
-    outbound_phone_number: str | None = Field(
-        default=None,
-        pattern=PHONE_NUMBER,
-        description="The number that Cekura's tester calls from, or is called at.",
-        examples=["+15550100001"],
-    )
-    agent_number: str | None = Field(
-        default=None, pattern=PHONE_NUMBER, description="The agent's number.", examples=["+15550100002"]
-    )
-    test_profile_variables: bool = Field(
-        default=False,
-        description="Merge what each scenario's test profile holds for the bot over the body of its runs.",
-        examples=[True],
-    )
-    mode: Literal["same_number", "different_numbers"] | None = Field(
-        default=None,
-        description="Whether all runs share a number; absent: same_number.",
-        examples=["same_number"],
     )
 
 

@@ -13,16 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.plans.finding import Finding, Place, dotted, nearest, shortened
-from orchestrator.plans.model import (
-    AGENT_NAME,
-    PHONE_NUMBER,
-    PLAN_NAME,
-    SECTIONS,
-    TAG,
-    VARIABLE_NAME,
-    PlanFile,
-    Section,
-)
+from orchestrator.plans.model import SECTIONS, TAG, PlanFile
+from orchestrator.plans.section import AGENT_NAME, PHONE_NUMBER, PLAN_NAME, VARIABLE_NAME, Section
 from orchestrator.plans.timetable import TIME_OF_DAY
 
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.

@@ -19,15 +19,7 @@ from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
 from orchestrator.plans.matrix import axis_names, cells_of, matrix_findings
-from orchestrator.plans.model import (
-    LARGEST_ID,
-    MAX_RUNS,
-    VARIABLE_NAME,
-    MatrixSection,
-    Section,
-    TimeoutsSection,
-    TimingSection,
-)
+from orchestrator.plans.model import MatrixSection, TimeoutsSection, TimingSection
 from orchestrator.plans.rendering import (
     BODY_LIMIT,
     DOCUMENT_LIMIT,
@@ -40,6 +32,7 @@ from orchestrator.plans.rendering import (
     scope_of,
 )
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
+from orchestrator.plans.section import LARGEST_ID, MAX_RUNS, VARIABLE_NAME, Section
 from orchestrator.plans.selections import is_selection, selection_findings
 from orchestrator.plans.source import is_utf8
 from orchestrator.plans.template import misplaced_findings, render, template_findings, templates_in

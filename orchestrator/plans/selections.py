@@ -13,8 +13,9 @@ from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.observation import ScenarioRecord
 from orchestrator.domain.plan import Channel, Json, Plan, ScenarioSelection, ScenarioSpec
 from orchestrator.plans.finding import Finding
-from orchestrator.plans.model import MAX_RUNS, SELECTION_KEYS
+from orchestrator.plans.model import SELECTION_KEYS
 from orchestrator.plans.rendering import BODY_LIMIT, DOCUMENT_LIMIT, MARK_ALLOWANCE, MARK_KEY, json_size, merged
+from orchestrator.plans.section import MAX_RUNS
 
 SELECTING: Final = frozenset({"tags", "folder_path"})
 

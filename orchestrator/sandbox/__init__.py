@@ -1,4 +1,4 @@
-"""The sandbox: the remote APIs of a manual Pipecat flow on one port, with a speed knob and faults by name.
+"""The sandbox: Cekura, Pipecat Cloud, its runner and Daily on one port, with a speed knob and faults by name.
 
 It stands apart on purpose. It shares no model with the product: a misread wire shape would otherwise be misread twice.
 Importing this package is light; the web server is imported when a `Sandbox` starts.

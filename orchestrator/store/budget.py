@@ -10,13 +10,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, func, literal_column, not_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, literal_column, not_, select
 
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.session import SessionStatus, Teardown
 from orchestrator.store.locks import lock_budget, may_be_rerun
-from orchestrator.store.tables import AT_WORK, BEING_JUDGED, MAY_HOLD, OF_POOL, UtcTime, runs, sessions
+from orchestrator.store.tables import (
+    AT_WORK,
+    BEING_JUDGED,
+    CARRIED,
+    MAY_HOLD,
+    OF_POOL,
+    UtcTime,
+    runs,
+    sessions,
+    submissions,
+)
 
 _AT_MOST: Final = "orchestrator_held_at_most"  # a key of `Connection.info`: how many, by batch
 _RUNNER_LET_GO: Final = and_(
@@ -31,6 +41,16 @@ _ALL_HELD: Final = select(func.count()).where(
 )
 _HELD: Final = _ALL_HELD.where(sessions.c.batch_id == bindparam("of_batch"))
 _HELD_BY_POOL: Final = _ALL_HELD.where(sessions.c.pool == bindparam("of_pool"), literal_column(OF_POOL))
+_LEFT: Final = (
+    select(runs.c.submission_id, func.count().label("runs"))
+    .where(literal_column(CARRIED))
+    .group_by(runs.c.submission_id)
+    .subquery()
+)
+_HELD_CALLS: Final = case((submissions.c.calls < _LEFT.c.runs, submissions.c.calls), else_=_LEFT.c.runs)
+_AUTOMATED: Final = select(func.coalesce(func.sum(_HELD_CALLS), 0)).select_from(
+    _LEFT.join(submissions, submissions.c.submission_id == _LEFT.c.submission_id)
+)
 
 
 def count_held(connection: Connection, batch_id: str, *, now: datetime) -> int:
@@ -63,11 +83,13 @@ def has_shared_room(connection: Connection, *, now: datetime, limits: SharedLimi
     lock_budget(connection)
     if limits.sessions is not None and count_all_held(connection, now=now) >= limits.sessions:
         return False
-    return limits.calls is None or count_towards_call(connection) < limits.calls + soon
+    if limits.calls is None:
+        return True
+    return count_towards_call(connection) + count_automated_calls(connection) < limits.calls + soon
 
 
 def shared_calls_left(connection: Connection, *, limits: SharedLimits, until_judged: bool) -> int | None:
-    """How many more rooms may be handed to Cekura now; None where there is no limit.
+    """How many more calls may be handed to Cekura now, on whichever channel; None where there is no limit.
 
     A room counts from the intent to submit it until its call is over, or judged where an evaluation holds the slot.
     """
@@ -75,7 +97,7 @@ def shared_calls_left(connection: Connection, *, limits: SharedLimits, until_jud
         return None
     lock_budget(connection)
     on_call = select(func.count()).where(literal_column(AT_WORK), sessions.c.submission_id.is_not(None))
-    taken = connection.execute(on_call).scalar_one()
+    taken = connection.execute(on_call).scalar_one() + count_automated_calls(connection)
     if until_judged:
         judging = select(func.count()).select_from(runs).where(literal_column(BEING_JUDGED))
         taken += connection.execute(judging).scalar_one()
@@ -91,6 +113,14 @@ def count_towards_call(connection: Connection) -> int:
     """How many sessions of runs are on their way to a call, or in it."""
     query = select(func.count()).where(literal_column(AT_WORK), sessions.c.run_id.is_not(None))
     return int(connection.execute(query).scalar_one())
+
+
+def count_automated_calls(connection: Connection) -> int:
+    """How many calls the submissions of automated channels hold: each as many as it may, or has runs left.
+
+    They count from the intent: until its answer is known, a submission may be calling.
+    """
+    return int(connection.execute(_AUTOMATED).scalar_one())
 
 
 def note_one_more(connection: Connection, batch_id: str) -> None:

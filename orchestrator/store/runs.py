@@ -25,6 +25,7 @@ _MOVING: Final = (
     "cekura_run_id",
     "cekura_result_id",
     "timeline",
+    "submission_id",
 )
 # Each change of a run takes the next number of its batch: whoever knows one can ask for all that came after it.
 _others = runs.alias("others")
@@ -99,6 +100,8 @@ def _values(run: Run) -> dict[str, Any]:
         "index": run.index,
         "scenario_id": run.scenario_id,
         "scenario_position": run.scenario_position,
+        "personality_id": run.personality_id,
+        "test_profile_id": run.test_profile_id,
         **_moving(run),
     }
 
@@ -115,6 +118,7 @@ def _moving(run: Run) -> dict[str, Any]:
         "cekura_run_id": run.cekura_run_id,
         "cekura_result_id": run.cekura_result_id,
         "timeline": {status: at.isoformat() for status, at in run.timeline.items()},
+        "submission_id": run.submission_id,
     }
 
 
@@ -134,4 +138,7 @@ def _run(row: Row[Any]) -> Run:
         cekura_run_id=row.cekura_run_id,
         cekura_result_id=row.cekura_result_id,
         timeline={status: datetime.fromisoformat(at) for status, at in row.timeline.items()},
+        submission_id=row.submission_id,
+        personality_id=row.personality_id,
+        test_profile_id=row.test_profile_id,
     )

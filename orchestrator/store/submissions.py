@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -41,6 +42,41 @@ def record_intent(
     left = shared_calls_left(connection, limits=shared, until_judged=until_judged)
     if left is not None and len(nonces) > left:
         return False
+    _insert(connection, submission)
+    if sessions.attach_submission(connection, nonces, submission.submission_id):
+        return True
+    record_settled(connection, submission.submission_id, SubmissionStatus.REFUSED, note="a session was no longer free")
+    return False
+
+
+def record_automated_intent(
+    connection: Connection,
+    submission: Submission,
+    *,
+    least: int,
+    shared: SharedLimits = NO_LIMITS,
+    until_judged: bool = True,
+) -> Submission | None:
+    """Insert a submission of an automated channel with as many calls at once as all batches leave it.
+
+    Its `calls` are what it would take. None where fewer than `least` are left: it is worth waiting then.
+    """
+    if may_be_rerun(connection):
+        known = select(submissions).where(submissions.c.submission_id == submission.submission_id)
+        row = connection.execute(known).one_or_none()
+        if row is not None:
+            return _submission(row) if row.status == SubmissionStatus.INTENT.value else None
+    left = shared_calls_left(connection, limits=shared, until_judged=until_judged)
+    wanted = submission.calls or 1
+    calls = wanted if left is None else min(wanted, left)
+    if calls < least:
+        return None
+    granted = replace(submission, calls=calls)
+    _insert(connection, granted)
+    return granted
+
+
+def _insert(connection: Connection, submission: Submission) -> None:
     connection.execute(
         insert(submissions).values(
             submission_id=submission.submission_id,
@@ -50,12 +86,10 @@ def record_intent(
             cekura_agent_id=submission.cekura_agent_id,
             scenario_ids=list(submission.scenario_ids),
             note="",
+            name=submission.name,
+            calls=submission.calls,
         )
     )
-    if sessions.attach_submission(connection, nonces, submission.submission_id):
-        return True
-    record_settled(connection, submission.submission_id, SubmissionStatus.REFUSED, note="a session was no longer free")
-    return False
 
 
 def record_sent(connection: Connection, submission_id: str, *, at: datetime) -> bool:
@@ -97,6 +131,12 @@ def record_settled(
         sessions.detach_submission(connection, submission_id)
 
 
+def record_shared(connection: Connection, submission_id: str, *, shared_url: str) -> None:
+    """Keep the link by which a result may be read."""
+    settled = update(submissions).where(submissions.c.submission_id == submission_id)
+    connection.execute(settled.values(shared_url=shared_url))
+
+
 def list_submissions(connection: Connection, batch_id: str) -> list[Submission]:
     """All submissions of a batch, oldest first."""
     query = select(submissions).where(submissions.c.batch_id == batch_id).order_by(*_OLDEST_FIRST)
@@ -127,4 +167,7 @@ def _submission(row: Row[Any]) -> Submission:
         sent_at=row.sent_at,
         cekura_result_id=row.cekura_result_id,
         note=row.note,
+        name=row.name,
+        calls=row.calls,
+        shared_url=row.shared_url,
     )

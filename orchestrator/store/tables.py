@@ -30,6 +30,7 @@ MAY_HOLD: Final = "session_end <> 'confirmed'"  # of sessions: what no longer co
 BEING_JUDGED: Final = "status = 'call_ended'"  # of runs
 AT_WORK: Final = "condemned_at IS NULL AND status <> 'refused'"  # of sessions: coming, called, or waiting in a pool
 WITH_CEKURA: Final = "cekura_run_id IS NOT NULL"  # of runs: what Cekura was given
+CARRIED: Final = "submission_id IS NOT NULL AND status IN ('planned', 'submitted', 'in_call')"
 QUEUED: Final = "decision = 'queued'"  # of fires: those that wait
 OF_SCHEDULES: Final = "status = 'open' AND schedule IS NOT NULL"  # of batches: those a fire may wait for
 IN_POOL: Final = "pool IS NOT NULL AND run_id IS NULL AND condemned_at IS NULL"  # of sessions: warm, and of no run yet
@@ -124,10 +125,15 @@ runs: Final = Table(
     Column("cekura_run_id", BigInteger),
     Column("cekura_result_id", BigInteger),
     Column("timeline", JSON, nullable=False),
+    Column("submission_id", String(36)),  # on an automated channel: what carries it to Cekura
+    Column("personality_id", BigInteger),
+    Column("test_profile_id", BigInteger),
     Column("revision", Integer, nullable=False, server_default="0"),  # grows with each change of any run of the batch
     Index("runs_of_a_batch", "batch_id", "index"),
     Index("runs_by_revision", "batch_id", "revision"),
     Index("runs_being_judged", "status", sqlite_where=text(BEING_JUDGED), postgresql_where=text(BEING_JUDGED)),
+    # Those that hold, or may hold, calls of a submission of an automated channel.
+    Index("runs_carried", "submission_id", sqlite_where=text(CARRIED), postgresql_where=text(CARRIED)),
     Index("runs_by_cekura_run", "cekura_run_id", sqlite_where=text(WITH_CEKURA), postgresql_where=text(WITH_CEKURA)),
 )
 
@@ -143,6 +149,9 @@ submissions: Final = Table(
     Column("sent_at", UtcTime),
     Column("cekura_result_id", BigInteger),
     Column("note", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),  # on an automated channel: a lost answer is found by it
+    Column("calls", Integer),  # there: how many of its calls there are at once, at most
+    Column("shared_url", Text),  # whoever knows it may read the result
     Index("submissions_of_a_batch", "batch_id"),
     Index(
         "result_of_one_submission",

@@ -13,6 +13,11 @@ DAILY = {"Authorization": "Bearer daily_sandbox"}
 CLOUD_DAILY = {"Authorization": "Bearer daily_cloud_sandbox"}
 API = "/test_framework"
 SUBMIT = f"{API}/v1/scenarios/run_scenarios_pipecat/"
+ENDPOINTS = {
+    "pipecat_v2": "run_scenarios_pipecat_v2",
+    "livekit_v2": "run_scenarios_livekit_v2",
+    "voice": "run_scenarios",
+}
 # Loading the machine's certificates takes longer than most of these tests.
 NO_TLS = False
 # Everything by the remotes' own figures would take minutes; no test asserts how long anything took.
@@ -65,6 +70,25 @@ class Caller:
         answer = await self.http.post(SUBMIT, json={"agent": 5, "scenarios": scenarios}, headers=CEKURA)
         answer.raise_for_status()
         return answer.json()
+
+    async def post_automated(self, channel, body, family="v1/scenarios"):
+        """Cekura's answer to a run request of one of its automated channels."""
+        return await self.http.post(f"{API}/{family}/{ENDPOINTS[channel]}/", json=body, headers=CEKURA)
+
+    async def run_automated(self, channel, **body):
+        """The submission that such a request made; its scenario is one of the channel's own unless the body says."""
+        own = {
+            "pipecat_v2": {"scenarios": [{"scenario": 101}]},
+            "livekit_v2": {"scenarios": [{"scenario": 201}]},
+            "voice": {"agent_id": 7, "scenarios": [301]},
+        }
+        answer = await self.post_automated(channel, own[channel] | body)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def get(self, path, **params):
+        """Cekura's answer to a GET below its API."""
+        return await self.http.get(f"{API}/{path}", params=params, headers=CEKURA)
 
     async def runs(self, submission):
         ids = ",".join(str(run["id"]) for run in submission["runs"])

@@ -35,12 +35,12 @@ def valid(specification):
 
 
 def nullable(schema):
-    """OpenAPI 3.0's `nullable` as JSON Schema says it; the file mixes both dialects."""
+    """The file as JSON Schema: it mixes in OpenAPI 3.0's `nullable`, and its `oneOf`s are of shapes that overlap."""
     if isinstance(schema, list):
         return [nullable(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    said = {name: nullable(value) for name, value in schema.items()}
+    said = {"anyOf" if name == "oneOf" else name: nullable(value) for name, value in schema.items()}
     if said.get("nullable") is True and isinstance(said.get("type"), str):
         said["type"] = [said["type"], "null"]
     return said
@@ -67,6 +67,83 @@ async def test_a_submission_is_answered_as_specified(play, valid, family):
 
     assert len(accepted["runs"]) == 1
     assert list(refused) == ["scenarios"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("run_scenarios_pipecat_v2", {"scenarios": [{"scenario": 101}, {"scenario": 103}]}),
+        ("run_scenarios_livekit_v2", {"scenarios": [{"scenario": 201}, {"scenario": 202}]}),
+        ("run_scenarios", {"agent_id": 7, "scenarios": [301, 302]}),
+    ],
+)
+async def test_a_submission_to_an_automated_channel_is_answered_as_specified(play, valid, name, body):
+    caller = await play()
+    path = f"{caller.api}/v1/scenarios/{name}/"
+
+    accepted = valid(await caller.http.post(path, json=body, headers=caller.cekura), "post", path)
+    refused = valid(await caller.http.post(path, json=body | {"frequency": 0}, headers=caller.cekura), "post", path)
+
+    assert [(run["test_profile_data"] is None) for run in sorted(accepted["runs"], key=lambda run: run["id"])] == [
+        False,
+        True,
+    ]
+    assert list(refused) == ["frequency"]
+    polled = f"{caller.api}/v2/runs/bulk/"
+    for run in await caller.judged(accepted):
+        valid(await caller.http.get(polled, params={"run_ids": str(run["id"])}, headers=caller.cekura), "get", polled)
+    result = f"{caller.api}/v2/results/{{id}}/"
+    valid(await caller.http.get(result.format(id=accepted["id"]), headers=caller.cekura), "get", result)
+
+
+async def test_a_request_that_fills_every_field_of_its_schema_is_accepted(play, specification):
+    caller = await play()
+    matrix = {"personality_ids": [1], "personality_id": 2, "test_profile_ids": [31], "test_profile_id": 32}
+    more = {"name": "all of it", "frequency": 1, "concurrency_limit": 1, "mock_tool_names": []} | matrix
+    scenarios = {"scenarios": [{"scenario": 101, "publish_data_message": {"a": 1}}]}
+    filled = {
+        "SchemaPostRunScenariosPipecatV2": (
+            "pipecat_v2",
+            scenarios | more | {"pipecat_data": {"pipecat_agent_name": "bot", "config": {}, "room_properties": {}}},
+        ),
+        "RunLivekitScenarios": (
+            "livekit_v2",
+            scenarios | more | {"agent": 6, "livekit_data": {"config": {}, "agent_name": "w", "url": "wss://x"}},
+        ),
+        "SchemaPostRunScenarios": (
+            "voice",
+            {"agent_id": 7, "scenarios": [301], "project_id": 1, "mode": "same_number", **more}
+            | {"outbound_phone_number": "+15550111", "agent_number": "+15550112"},
+        ),
+    }
+    # One way of several to name the agent, or the scenarios.
+    elsewhere = {"SchemaPostRunScenarios": {"assistant_id", "tags", "folder_path"}}
+
+    for schema, (channel, body) in filled.items():
+        fields = set(specification["components"]["schemas"][schema]["properties"])
+        assert fields - set(body) == elsewhere.get(schema, set())
+        assert (await caller.post_automated(channel, body)).is_success
+
+
+async def test_scenarios_agents_and_share_links_are_shown_as_specified(passed, valid):
+    caller, submission = passed
+    scenarios, agents = f"{caller.api}/v1/scenarios/", f"{caller.api}/v2/aiagents/{{id}}/"
+    share = f"{caller.api}/v1/results/{{id}}/create_shareable_link_token/"
+
+    async def get(path, **parts):
+        return await caller.http.get(path.format(**parts), headers=caller.cekura)
+
+    async def post(body):
+        where = share.format(id=submission["id"])
+        return valid(await caller.http.post(where, json=body, headers=caller.cekura), "post", share)
+
+    assert valid(await get(scenarios), "get", scenarios)["count"] > 20
+    for agent in (5, 6, 7, 8, 9):
+        assert valid(await get(agents, id=agent), "get", agents)["id"] == agent
+    assert list(valid(await get(agents, id=404), "get", agents)) == ["detail"]
+    assert set(await post({"expire_at": None})) == {"token", "shareable_link"}
+    assert set(await post({"expire_at": "2030-01-01T00:00:00Z"})) == {"token", "shareable_link"}
+    assert list(await post({"expire_at": "tomorrow"})) == ["expire_at"]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

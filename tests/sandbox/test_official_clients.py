@@ -2,7 +2,7 @@
 
 import aiohttp
 import pytest
-from cekura import AsyncCekura
+from cekura import AsyncCekura, CekuraError
 from pipecat.transports.daily.utils import (
     DailyMeetingTokenParams,
     DailyMeetingTokenProperties,
@@ -98,6 +98,49 @@ async def test_the_cekura_sdk_ends_calls(play, at_sandbox):
     assert (await caller.judged(first))[0]["status"] == "cancelled"
     assert (await caller.judged(second))[0]["status"] == "cancelled"
     assert caller.sandbox.world()["cut_short"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "runs"),
+    [
+        ("run_pipecat_v2", {"scenarios": [{"scenario": 101}], "frequency": 2}, 2),
+        ("run_livekit_v2", {"scenarios": [{"scenario": 201}], "personality_ids": [1, 2]}, 2),
+        ("run", {"agent_id": 7, "tags": ["smoke"]}, 2),
+    ],
+)
+async def test_the_cekura_sdk_runs_an_automated_channel_and_waits_for_its_result(play, at_sandbox, method, body, runs):
+    caller = at_sandbox(await play())
+    async with AsyncCekura() as cekura:
+        submitted = await getattr(cekura.scenarios, method)(name="nightly", **body)
+        result = await cekura.results.wait(submitted["id"], poll_interval=0.02)
+        listed = await cekura.results.list(search="night")
+
+    assert (result["status"], result["name"], result["total_runs_count"]) == ("completed", "nightly", str(runs))
+    assert [one["id"] for one in listed["results"]] == [submitted["id"]]
+    assert caller.sandbox.world()["sessions"]["started"] == 0
+
+
+async def test_the_cekura_sdk_reads_the_catalogue(play, at_sandbox):
+    at_sandbox(await play())
+    async with AsyncCekura() as cekura:
+        listed = await cekura.scenarios.list(agent_id=5, tags="smoke,billing", tag_filter_type="and")
+        scenario = await cekura.scenarios.get(102)
+        folders = await cekura.scenarios.list_folders(project_id=2)
+        agent = await cekura.agents.get(6)
+
+    assert [one["id"] for one in listed["results"]] == [102]
+    assert scenario["name"] == "Refund"
+    assert [one["path"] for one in folders] == ["support", "support.orders"]
+    assert agent["provider"]["type"] == "livekit"
+
+
+async def test_the_cekura_sdk_hears_why_a_submission_is_refused(play, at_sandbox):
+    at_sandbox(await play())
+    async with AsyncCekura() as cekura:
+        with pytest.raises(CekuraError) as refused:
+            await cekura.scenarios.run_pipecat_v2(scenarios=[{"scenario": 101}], personality_ids=[9])
+
+    assert "Invalid personalities provided." in str(refused.value) + str(vars(refused.value))
 
 
 async def test_pipecats_daily_helper_makes_a_room_a_token_and_deletes_it(play):

@@ -166,3 +166,17 @@ async def test_an_early_one_comes_in_the_first_call_and_claims_success(told, ear
     await caller.http.post(f"{caller.api}/v1/results/{submission['id']}/end_calls/", headers=caller.cekura)
     await caller.judged(submission)
     assert sum(caller.sandbox.world()["webhooks"].values()) == 2
+
+
+@pytest.mark.parametrize("channel", ["pipecat_v2", "livekit_v2", "voice"])
+async def test_an_automated_result_is_announced_and_told_by_its_name(play, ear, channel):
+    caller = await play(webhook_url=ear.url)
+    submission = await caller.run_automated(channel, name="nightly", personality_id=2)
+
+    await sent(caller, 2)
+
+    (first,), (last,) = ear.bodies("result.pre_trigger"), ear.bodies("result.completed")
+    assert (first["data"]["id"], first["data"]["name"]) == (submission["id"], "nightly")
+    assert (last["data"]["id"], last["data"]["name"]) == (submission["id"], "nightly")
+    (run,) = last["data"]["runs"].values()
+    assert (run["success"], run["scenario"]["personality_name"]) == (True, "Direct Communicator")
