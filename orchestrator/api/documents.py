@@ -215,7 +215,10 @@ class RunWithSessions(RunDocument):
 
 
 class Findings(BaseModel):
-    """What is to be said of a plan; it may run when `valid`. `digest` and `runs` are null when it is not."""
+    """What is to be said of a plan; it may run when `valid`. `digest` and `runs` are null when it is not.
+
+    `runs` is null as well where scenarios are selected: estimate the plan to learn how many these are now.
+    """
 
     valid: bool
     name: str | None

@@ -73,6 +73,7 @@ class ReportRun(BaseModel):
     id: str
     index: int
     scenario: int
+    matrix: dict[str, Any] = Field(description="Its cell of the plan's matrix; empty where there is none.")
     status: RunStatus
     outcome: Outcome | None
     reason: str
@@ -164,6 +165,9 @@ class PlannedRun(BaseModel):
 
     index: int
     scenario: int
+    matrix: dict[str, Any] = Field(
+        default_factory=dict, description="Its cell of the plan's matrix; empty where there is none."
+    )
     body: dict[str, Any]
     publish_data_message: Any = None
 

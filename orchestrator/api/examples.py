@@ -136,6 +136,7 @@ REPORT: Final = {
             "id": f"{BATCH_ID}-001",
             "index": 1,
             "scenario": 101,
+            "matrix": {"locale": "en"},
             "status": "judged",
             "outcome": "passed",
             "reason": "",
@@ -157,7 +158,7 @@ REPORT: Final = {
 PREVIEW: Final = {
     "plan": {"format": 1, "plan": {"name": "nightly"}},
     "digest": DIGEST,
-    "runs": [{"index": 1, "scenario": 101, "body": {}}],
+    "runs": [{"index": 1, "scenario": 101, "matrix": {}, "body": {}}],
     "runs_left_out": 0,
     "rules": ["at most 2 sessions and 2 calls at once, 5 starts a second; a call slot frees: auto"],
     "ramp": None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from orchestrator.domain.plan import Plan
+from orchestrator.domain.plan import Plan, ScenarioSelection
 from orchestrator.domain.ramp import Ramp, levels, ramp_text, stop_text
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
 from orchestrator.plans.estimation import arithmetic, calls_at_once
@@ -22,7 +22,8 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
     one), `estimate`, `warnings`.
 
     Ids are placeholders, and what a template takes from the environment is not shown: it may be a secret. With
-    `most_bytes`, runs that no longer fit are left out, and `runs_left_out` counts them.
+    `most_bytes`, runs that no longer fit are left out, and `runs_left_out` counts them. `selected_at_run` names the
+    entries of which nobody knows yet what they select: then there are more runs than are shown, and no estimate.
     """
     planned = expand(loaded.plan)
     shown = list(_runs_within(loaded.plan, planned, most_bytes))
@@ -32,12 +33,39 @@ def plan_preview(loaded: LoadedPlan, *, most_bytes: int | None = None) -> dict[s
         "digest": loaded.plan.digest,
         "runs": shown,
         **left_out,
+        **({"selected_at_run": list(map(_selection, loaded.plan.selections))} if loaded.plan.selections else {}),
         "rules": rules(loaded.plan),
         "arithmetic": arithmetic(loaded.plan),
         "ramp": None if loaded.plan.ramp is None else _ramp(loaded.plan.ramp),
-        "estimate": {**asdict(estimate(loaded.plan)), **_rooms(loaded.plan)},
-        "warnings": list(loaded.warnings),
+        "estimate": _estimate(loaded.plan),
+        "warnings": [*loaded.warnings, *_unknown(loaded.plan)],
     }
+
+
+def _selection(one: ScenarioSelection) -> dict[str, Any]:
+    return {
+        "entry": one.entry,
+        "tags": list(one.tags),
+        "tag_filter": one.tag_filter,
+        "folder_path": one.folder_path,
+        "project_id": one.project_id,
+    }
+
+
+def _estimate(plan: Plan) -> dict[str, Any] | None:
+    """Time and money; None while nobody knows how many runs there will be."""
+    return None if plan.selections else {**asdict(estimate(plan)), **_rooms(plan)}
+
+
+def _unknown(plan: Plan) -> Iterator[str]:
+    """What only Cekura could say, and was not asked."""
+    for one in plan.selections:
+        yield (
+            f"scenarios.{one.entry} is selected when the batch begins ({one.label}): how many scenarios that is, and"
+            " so what the batch takes, is not known without CEKURA_API_KEY."
+        )
+    if plan.profiles_due:
+        yield "what test profiles hold is merged into the bodies when the batch begins; it is not shown here."
 
 
 def _rooms(plan: Plan) -> dict[str, float]:
@@ -70,7 +98,7 @@ def _run(plan: Plan, planned: PlannedRun, environ: Mapping[str, str]) -> dict[st
     run = {"index": planned.index, "scenario": planned.scenario.scenario_id, **message}
     if plan.channel.automated:
         return {**run, "personality_id": planned.personality_id, "test_profile_id": planned.test_profile_id}
-    return {**run, "body": rendered.body}
+    return {**run, "matrix": planned.scenario.cell, "body": rendered.body}
 
 
 def rules(plan: Plan) -> list[str]:

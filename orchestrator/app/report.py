@@ -9,6 +9,7 @@ from typing import Any, Final
 from orchestrator.app.batches import BatchView
 from orchestrator.app.statement import moment, teardown_statement
 from orchestrator.domain.batch import BatchStatus, ExitCode
+from orchestrator.domain.plan import Plan
 from orchestrator.domain.ramp import highest_until
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.domain.session import Session, first_start
@@ -68,7 +69,7 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "pass_rate": totals.pass_rate,
         },
         "results": _results(view, result_url),
-        "runs": [_run(run, _sessions_of(run, view.sessions), result_url) for run in view.runs],
+        "runs": [_run(run, _sessions_of(run, view.sessions), result_url, view.plan) for run in view.runs],
         "teardown": {
             **teardown_statement(view.sessions, view.submissions),
             "by_cekura": view.plan.channel.automated,  # its sessions are its own to end
@@ -117,12 +118,13 @@ def _sessions_of(run: Run, sessions: tuple[Session, ...]) -> list[Session]:
     return sorted(own, key=lambda session: session.intended_at)
 
 
-def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, Any]:
+def _run(run: Run, sessions: list[Session], result_url: ResultUrl, plan: Plan) -> dict[str, Any]:
     session = sessions[-1] if sessions else None
     return {
         "id": run.run_id,
         "index": run.index,
         "scenario": run.scenario_id,
+        "matrix": plan.scenarios[run.scenario_position].cell,
         **_asked_for(run),
         "status": run.status.value,
         "outcome": run.outcome.value if run.outcome else None,

@@ -21,6 +21,7 @@ from orchestrator.app.gauges import keep_gauges
 from orchestrator.app.graph import Worker
 from orchestrator.app.pools import sync_pools
 from orchestrator.app.schedules import sync_schedules
+from orchestrator.app.selection import resolve
 from orchestrator.domain.budget import SharedLimits
 from orchestrator.domain.errors import StateUnusable
 from orchestrator.domain.schedule import FireDecision
@@ -145,6 +146,7 @@ async def build_service(
         store=worker.store,
         clock=worker.clock,
         environ=environ,
+        resolve=partial(resolve, cekura=worker.remotes.cekura),
         speed=worker.speed,
         told=metrics.fired if metrics is not None else _untold,
         fired=worker.dispatcher.wake,

@@ -24,6 +24,7 @@ from orchestrator.app.markdown import make_folder, write_reports
 from orchestrator.app.preflight import check_keys, check_remotes, check_time_scale
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
+from orchestrator.app.selection import resolve_alone
 from orchestrator.cli.confirmation import confirm
 from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import Underway, end_within, exit_now, print_json
@@ -88,7 +89,7 @@ async def run(order: RunOrder) -> int:
         make_folder(order.report_dir)
     conclude = partial(_conclude, order, teller)
     if order.resume is None:
-        report = await drive(_new(order, settings, teller), teller, conclude=conclude)
+        report = await drive(await _new(order, settings, teller), teller, conclude=conclude)
     else:
         report = await _resume(order, settings, teller, conclude)
     if report.early:
@@ -151,7 +152,7 @@ async def _drive_to_end(
         raise Underway(error, batch_id=batch_id) from error
 
 
-def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
+async def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
     if order.plan is None:
         raise InvalidSettings(
             "there is no PLAN to run", next_step="Name a plan file, or continue an open batch with --resume."
@@ -162,10 +163,11 @@ def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
         environ=os.environ,
         data_message_limit=settings.data_message_limit,
     )
-    for warning in loaded.warnings:
-        teller.note(f"warning: {warning}")
     if order.time_scale != 1:
         check_time_scale(settings, agent_url=loaded.plan.agent.url)
+    loaded = await resolve_alone(loaded, settings, clock=SystemClock(), speed=order.time_scale)
+    for warning in loaded.warnings:
+        teller.note(f"warning: {warning}")
     confirm(loaded.plan, above=settings.confirm_above, yes=order.yes)
     return Assignment(
         command=f"orchestrator run {order.plan}",

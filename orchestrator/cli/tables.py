@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.app.markdown import ramp_line
+from orchestrator.app.markdown import ramp_line, scenario_text
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
@@ -64,13 +64,13 @@ def _shown(runs: Sequence[Document]) -> Sequence[Document]:
 
 def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Console) -> Table:
     table = new_table("run", "scenario", "outcome", "tries", "call", "result", "reason")
-    for name in ("run", "scenario", "outcome", "tries", "call", "result"):
-        column = table.columns[[column.header for column in table.columns].index(name)]
-        column.no_wrap = True
+    folding = {"reason", "scenario"} if any(run["matrix"] for run in shown) else {"reason"}
+    for column in table.columns:
+        column.no_wrap = column.header not in folding
     for run in shown:
         table.add_row(
             str(run["index"]),
-            str(run["scenario"]),
+            Text(scenario_text(run)),
             outcome_text(run["outcome"], console) if run["outcome"] else Text(run["status"]),
             str(run["attempts"]),
             duration(run["call_seconds"]) if run["call_seconds"] is not None else "-",

@@ -130,6 +130,11 @@ class CekuraSection(Section):
     agent_number: str | None = Field(
         default=None, pattern=PHONE_NUMBER, description="The agent's number.", examples=["+15550100002"]
     )
+    test_profile_variables: bool = Field(
+        default=False,
+        description="Merge what each scenario's test profile holds for the bot over the body of its runs.",
+        examples=[True],
+    )
     mode: Literal["same_number", "different_numbers"] | None = Field(
         default=None,
         description="Whether all runs share a number; absent: same_number.",

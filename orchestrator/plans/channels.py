@@ -29,6 +29,7 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("cekura", "personality_ids"): AUTOMATED,
     ("cekura", "test_profile_ids"): AUTOMATED,
     ("cekura", "concurrency_limit"): AUTOMATED,
+    ("cekura", "test_profile_variables"): MANUAL,
     ("cekura", "pipecat_data"): frozenset({Channel.PIPECAT_V2}),
     ("cekura", "livekit_data"): frozenset({Channel.LIVEKIT_V2}),
     ("cekura", "assistant_id"): frozenset({Channel.VOICE}),
@@ -38,6 +39,7 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("scenarios", "repeat"): MANUAL,
     ("scenarios", "body"): MANUAL,
     ("scenarios", "publish_data_message"): IN_ROOMS,
+    ("matrix",): MANUAL,
     ("limits", "concurrency"): MANUAL,
     ("limits", "starts_per_second"): MANUAL,
     ("timeouts", "ready"): MANUAL,
@@ -50,10 +52,11 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
 }
 INSTEAD: Final[Mapping[tuple[str, ...], str]] = {
     ("agent",): "leave it out: Cekura knows the agent by cekura.agent",
+    ("cekura", "test_profile_variables"): "leave it out: Cekura gives the agent its test profile itself",
     ("cekura", "frequency"): "write repeat beside the scenario",
     ("cekura", "concurrency_limit"): "write limits.calls",
     ("cekura", "personality_ids"): "use a scenario for each personality",
-    ("cekura", "test_profile_ids"): "write the values into body",
+    ("cekura", "test_profile_ids"): "write the values into body, or cekura.test_profile_variables: true",
     ("scenarios", "repeat"): "write cekura.frequency, which holds for every scenario",
     ("limits", "concurrency"): "write limits.calls",
     ("ramp",): "write limits.calls, which holds from the beginning",

@@ -101,12 +101,15 @@ def calls_at_once(plan: Plan) -> int:
 
 def arithmetic(plan: Plan) -> str:
     """How the number of runs comes about, in words a person can check against Cekura's documentation."""
+    later = ", without what is selected when the batch begins" if plan.selections else ""
     if plan.automated is None:
-        return f"{plan.run_count} runs: the repeats of {len(plan.scenarios)} scenario entries"
+        entries = len(plan.scenarios) // max(1, len(plan.cells))
+        cells = f" x {len(plan.cells)} cells of the matrix" if plan.cells else ""
+        return f"{plan.run_count} runs: the repeats of {entries} scenario entries{cells}{later}"
     factors = [f"scenarios {len(plan.scenarios)}", f"frequency {plan.automated.frequency}"]
     factors += [f"personalities {len(ids)}" for ids in [plan.automated.personality_ids] if ids]
     factors += [f"test profiles {len(ids)}" for ids in [plan.automated.test_profile_ids] if ids]
-    return f"{plan.run_count} runs: {' x '.join(factors)}"
+    return f"{plan.run_count} runs: {' x '.join(factors)}{later}"
 
 
 def estimate(plan: Plan, *, call_seconds: float = TYPICAL_CALL_SECONDS) -> Estimate:

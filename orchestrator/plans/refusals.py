@@ -13,19 +13,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.plans.finding import Finding, Place, dotted, nearest, shortened
-from orchestrator.plans.model import SECTIONS, PlanFile
+from orchestrator.plans.model import SECTIONS, TAG, PlanFile
 from orchestrator.plans.section import AGENT_NAME, PHONE_NUMBER, PLAN_NAME, VARIABLE_NAME, Section
 from orchestrator.plans.timetable import TIME_OF_DAY
 
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.
 NOT_BUILT: Final[Mapping[str, str]] = {
     "budget": "bound the work with `limits` and `repeat`",
-    "folder_path": "list the scenarios by id",
-    "matrix": "write one entry of `scenarios` per combination",
     "notifications": "act on the exit code, or on `run --json`",
     "schedule": "start `orchestrator run` from your scheduler",
     "status_url": "use presence, record, probe or settle as evidence",
-    "tags": "list the scenarios by id",
 }
 NOT_BUILT_KINDS: Final = ("http", "command")
 
@@ -63,6 +60,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     AGENT_NAME: "letters, digits, dots, dashes and underscores, the first a letter or digit",
     PHONE_NUMBER: 'a telephone number in quotes, such as "+15550100001"',
     PLAN_NAME: "lower-case letters, digits, dots, dashes and underscores",
+    TAG: "a tag without commas",
     TIME_OF_DAY: 'a time of day in quotes, such as "08:00" or "24:00"',
     VARIABLE_NAME: "the name of an environment variable: letters, digits and underscores",
 }
