@@ -141,7 +141,7 @@ class Driver:
             roster.alarm()
 
     def hold_starts(self) -> None:
-        """Start no more sessions; what was started goes its way."""
+        """Start no more sessions, and submit nothing to automated channels; what was begun goes its way."""
         self._starts_held = True
 
     async def stand_still(self, *, seconds: float) -> None:
@@ -155,8 +155,9 @@ class Driver:
 
     @property
     def busy(self) -> bool:
-        """Whether any session of a driven batch is on its way to a call, or in it."""
-        return any(roster.count(*UNTIL_CALL_ENDED) for roster in self.rosters.values())
+        """Whether any session of a driven batch is on its way to a call, or in it; those of Cekura need nobody here."""
+        ours = (roster for roster in self.rosters.values() if not roster.plan.channel.automated)
+        return any(roster.count(*UNTIL_CALL_ENDED) for roster in ours)
 
     @property
     def _paying(self) -> bool:
@@ -278,7 +279,9 @@ class Driver:
             speed=roster.batch.speed,
             end_call=self._calls.end_call,
             refuse=refuse,
+            held_back=lambda: self._starts_held,
         )
+        await submitter.recover()
         watcher = Watcher(
             roster=roster,
             remotes=self._remotes,
