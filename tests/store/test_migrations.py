@@ -24,7 +24,7 @@ def empty_url(request, tmp_path):
     """A database without any schema."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state.db"
-    return request.getfixturevalue("postgres_server").create()
+    return request.getfixturevalue("postgres_url_to_spoil")
 
 
 def at_revision(url, revision):
