@@ -283,11 +283,7 @@ class Driver:
         )
         await submitter.recover()
         watcher = Watcher(
-            roster=roster,
-            remotes=self._remotes,
-            clock=self._clock,
-            random=self._random,
-            patience=submitter.patience,
+            roster=roster, remotes=self._remotes, clock=self._clock, random=self._random, patience=submitter.patience
         )
         ending = self._ending(roster, submitter, refusals)
         async with asyncio.TaskGroup() as loops:
