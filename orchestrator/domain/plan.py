@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.notice import NotificationSpec
 
 Json = Mapping[str, Any]
 
@@ -176,6 +177,7 @@ class Plan:
     """One validated plan. `digest` identifies its content; `env_names` are the variables its templates may read.
 
     `automated` is there on automated channels. `result_name`: what Cekura's results are called; None: as the plan.
+    `notifications`: who is told of a batch's end.
     """
 
     name: str
@@ -195,6 +197,7 @@ class Plan:
     channel: Channel = Channel.PIPECAT_V1
     automated: AutomatedSpec | None = None
     result_name: str | None = None
+    notifications: tuple[NotificationSpec, ...] = ()
 
     @property
     def run_count(self) -> int:

@@ -24,6 +24,7 @@ from orchestrator.domain.session import Session
 from orchestrator.domain.submission import SubmissionStatus
 from orchestrator.domain.verdict import Outcome
 from orchestrator.engine.calls import CallEnds
+from orchestrator.engine.closing import close_batch
 from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, end_runs
 from orchestrator.engine.ledger import Ledger
@@ -226,10 +227,8 @@ class Driver:
                 await roster.write_unit(partial(settle, status=SubmissionStatus.REFUSED, note=NEVER_SENT))
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
-        closed = partial(
-            batch_rows.record_closed, batch_id=roster.batch.batch_id, at=self._clock.now(), outcome=outcome
-        )
-        await roster.write_unit(closed)
+        close = partial(close_batch, batch_id=roster.batch.batch_id, plan=roster.plan)
+        await roster.write_unit(partial(close, at=self._clock.now(), outcome=outcome))
 
     async def _open(self, batch: Batch) -> Roster:
         plan = plan_from_document(batch.document)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.notice import Inclusion, NoticeKind, NotificationSpec, Occasion
 from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
@@ -29,6 +30,8 @@ from orchestrator.domain.plan import (
 from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
 from orchestrator.plans.model import AgentSection, CekuraSection, PlanFile, ScenarioEntry
+from orchestrator.plans.notification_model import NotificationEntry
+from orchestrator.plans.notifications import variable_in
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
@@ -206,6 +209,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         channel=Channel(file.channel),
         automated=_automated(file.cekura) if Channel(file.channel).automated else None,
         result_name=file.cekura.name,
+        notifications=tuple(_notification(entry) for entry in file.notifications),
     )
 
 
@@ -272,6 +276,16 @@ def _scenario(entry: ScenarioEntry) -> ScenarioSpec:
         body=entry.body,
         publish_data_message=entry.publish_data_message,
         has_data_message="publish_data_message" in entry.model_fields_set,
+    )
+
+
+def _notification(entry: NotificationEntry) -> NotificationSpec:
+    return NotificationSpec(
+        kind=NoticeKind(entry.kind),
+        url_variable=variable_in(entry.url) or "",
+        secret_variable=None if entry.secret is None else variable_in(entry.secret),
+        on=tuple(Occasion(one) for one in entry.on),
+        include=tuple(Inclusion(one) for one in entry.include),
     )
 
 

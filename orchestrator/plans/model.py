@@ -6,20 +6,21 @@ example is what an error message tells a person to write. What depends on more t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-T = TypeVar("T", int, str)
+from orchestrator.plans.notification_model import NotificationEntry
+from orchestrator.plans.section import Section, without_repeats
+
 LARGEST_ID: Final = 2**63 - 1
 MOST_IDS: Final = 100
 RESULT_NAME_LIMIT: Final = 200  # characters; Cekura takes 255, and the batch's id comes after it
 MAX_RUNS: Final = 10_000
 MAX_SESSIONS: Final = MAX_RUNS
+MOST_NOTIFICATIONS: Final = 20
 PROBE_SHORTHAND: Final = "probe"
 
 PLAN_NAME: Final = r"^[a-z0-9._-]+$"
@@ -32,26 +33,11 @@ VariableName = Annotated[str, Field(pattern=VARIABLE_NAME)]
 EvidenceName = Literal["presence", "record", "probe", "settle"]
 
 
-def without_repeats(values: Sequence[T]) -> Sequence[T]:
-    """The values as they are; ValueError names those given twice."""
-    repeated = sorted(str(value) for value, count in Counter(values).items() if count > 1)
-    if repeated:
-        message = f"must not repeat {', '.join(repeated)}"
-        raise ValueError(message)
-    return values
-
-
 Ids = Annotated[
     list[Annotated[int, Field(ge=1, le=LARGEST_ID)]],
     Field(min_length=1, max_length=MOST_IDS),
     AfterValidator(without_repeats),
 ]
-
-
-class Section(BaseModel):
-    """What every part of a plan shares: no unknown keys, no silent conversions, finite numbers."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class AgentSection(Section):
@@ -409,6 +395,12 @@ class PlanFile(Section):
     )
     retries: RetriesSection = Field(default_factory=RetriesSection, examples=[{"infrastructure": 1}])
     gate: GateSection = Field(default_factory=GateSection, examples=[{"min_pass_rate": 1.0}])
+    notifications: list[NotificationEntry] = Field(
+        default_factory=list,
+        max_length=MOST_NOTIFICATIONS,
+        description="Who is told when a batch has closed.",
+        examples=[[{"kind": "slack", "url": "{{ env.SLACK_WEBHOOK_URL }}"}]],
+    )
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -423,4 +415,5 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "readiness": ReadinessSection,
     "retries": RetriesSection,
     "gate": GateSection,
+    "notifications": NotificationEntry,
 }

@@ -18,9 +18,11 @@ from pydantic import ValidationError
 from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
-from orchestrator.plans.model import MAX_RUNS, VARIABLE_NAME, Section, TimeoutsSection, TimingSection
+from orchestrator.plans.model import MAX_RUNS, VARIABLE_NAME, TimeoutsSection, TimingSection
+from orchestrator.plans.notifications import notification_findings
 from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
+from orchestrator.plans.section import Section
 from orchestrator.plans.source import is_utf8
 from orchestrator.plans.template import misplaced_findings, render, template_findings, templates_in
 
@@ -42,6 +44,7 @@ def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_m
     if not channel.automated:
         yield from _session_findings(data)
     yield from _count_findings(data)
+    yield from notification_findings(data, environ=environ)
     yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 

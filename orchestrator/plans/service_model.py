@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandle
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from orchestrator.plans.model import PLAN_NAME, AgentSection, Section, without_repeats
+from orchestrator.plans.model import PLAN_NAME, AgentSection
+from orchestrator.plans.section import Section, without_repeats
 from orchestrator.plans.timetable import TIME_OF_DAY, seconds_of
 
 NAME_LIMIT: Final = 80

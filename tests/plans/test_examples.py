@@ -7,7 +7,7 @@ from orchestrator.plans.model import SECTIONS, PlanFile
 
 
 def test_the_examples_show_every_key(config):
-    full = [config / "cloud-full.yaml", *config.glob("channel-*.yaml")]
+    full = [config / "cloud-full.yaml", config / "notifications.yaml", *config.glob("channel-*.yaml")]
     names = {*PlanFile.model_fields, *(name for model in SECTIONS.values() for name in model.model_fields)}
     shown = {name for path in full for name in re.findall(r"([a-z0-9_]+):", path.read_text(encoding="utf-8"))}
     assert names - shown == set()
