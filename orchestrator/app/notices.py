@@ -81,7 +81,8 @@ def unsent_text(notice: Notice) -> str:
     why = f": {notice.last_error}" if notice.last_error else ""
     if notice.given_up_at is not None:
         return f"{what} was given up{why}"
-    return f"{what} was not sent yet{why}; the next `run`, `serve` or `gc` on this state goes on"
+    due = f" from {notice.next_try_at.isoformat(timespec='seconds')} on" if notice.next_try_at is not None else ""
+    return f"{what} was not sent yet{why}; a `run`, `serve` or `gc` on this state tries again{due}"
 
 
 def notice_row_document(notice: Notice) -> dict[str, Any]:

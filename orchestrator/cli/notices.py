@@ -53,7 +53,7 @@ async def tell_outside(
     async with interruption.answering(leave):
         await asyncio.wait([settling])
     if settling.cancelled():
-        teller.note("notices that were not sent yet are sent by the next `run`, `serve` or `gc` on this state")
+        teller.note("notices that were not sent yet are left to the next `run`, `serve` or `gc` on this state")
     elif (error := settling.exception()) is not None:
         teller.note(f"notices could not be sent: {error}")
     else:

@@ -106,6 +106,5 @@ def _read(answer: Answered, kind: NoticeKind) -> Delivery:
 def _quiet(text: str, address: str) -> str:
     """What went wrong, with nothing of the address in it."""
     parts = urlsplit(address)
-    return plain(
-        text, secrets=[one for one in (address, parts.netloc, parts.hostname, parts.path) if one and one != "/"]
-    )
+    port = str(parts.port) if parts.port is not None else ""
+    return plain(text, secrets=[one for one in (address, parts.netloc, parts.hostname, port) if one])
