@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.app.batches import create_batch, run_batch, view_batch
 from orchestrator.app.notices import build_notifier
+from orchestrator.app.service import build_service
 from orchestrator.clock import SystemClock
 from orchestrator.domain.errors import StateUnusable
 from orchestrator.domain.notice import Delivery, DeliveryResult, NoticeStatus
@@ -20,9 +21,11 @@ from orchestrator.engine.closing import close_batch
 from orchestrator.engine.notifier import Notifier
 from orchestrator.plans import new_batch, plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
+from orchestrator.settings import load_settings
 from orchestrator.store import batches as batch_rows
 from orchestrator.store import notices as notice_rows
 from orchestrator.store.database import open_store
+from orchestrator.telemetry.metrics import Metrics
 from tests.support.bench import SPEED, until
 from tests.support.hand_clock import HandClock
 from tests.support.mailbox import receiving
@@ -271,3 +274,26 @@ async def test_a_whole_batch_ends_with_word_of_it_and_neither_word_nor_row_holds
     assert "The outcome was not met" in slack["blocks"][1]["text"]["text"]
     said = json.dumps([document, slack]) + repr(told)
     assert hidden_in(said, sandbox, view, environ) == []
+
+
+async def test_a_worker_that_serves_sends_them_and_counts_each_try(bench, environ, box):
+    metrics = Metrics(version="1")
+    async with Sandbox(SandboxSettings(speed=SPEED)) as sandbox, bench.worker(sandbox, metrics=metrics) as worker:
+        settings = load_settings(sandbox.environment())
+        service = await build_service(worker, settings=settings, file=None, environ=environ, metrics=metrics)
+        serving = asyncio.create_task(service.serve())
+        box.answers = [410]
+        await Series(worker.store, environ, HOOK % "always" + SLACK % "always").close("failed")
+        await until(lambda: len(box.posted) == 2)
+        while any(one.status is NoticeStatus.WAITING for one in await rows(worker.store)):  # noqa: ASYNC110  rows
+            await asyncio.sleep(0.02)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    counted = {
+        (sample.labels["kind"], sample.labels["result"]): sample.value
+        for family in metrics._of.registry.collect()
+        for sample in family.samples
+        if sample.name == "orchestrator_notices_total"
+    }
+    assert sum(counted.values()) == 2
+    assert {result for (_, result), count in counted.items() if count} == {"sent", "given_up"}
