@@ -11,7 +11,7 @@ from orchestrator import __version__
 from orchestrator.cli.access import audit, tokens
 from orchestrator.cli.edge import carry_out
 from orchestrator.cli.options import AsJson, Batch, Logged, Overrides, PlanFile
-from orchestrator.cli.records import batches, pools, runs, sessions
+from orchestrator.cli.records import batches, notices, pools, runs, sessions
 from orchestrator.cli.schedule_group import schedules
 
 EXIT_CODES: Final = (
@@ -299,7 +299,7 @@ def probe(
     )
 
 
-for _records in (batches, runs, sessions, schedules, pools, tokens, audit):
+for _records in (batches, runs, sessions, schedules, pools, notices, tokens, audit):
     app.add_typer(_records)
 
 

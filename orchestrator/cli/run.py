@@ -29,6 +29,7 @@ from orchestrator.cli.confirmation import confirm
 from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import Underway, end_within, exit_now, print_json
 from orchestrator.cli.interruption import Interruption
+from orchestrator.cli.notices import tell_outside
 from orchestrator.cli.progress import Look, Teller, teller_for
 from orchestrator.cli.stopping import Stopping
 from orchestrator.cli.tables import counted, print_report
@@ -132,6 +133,8 @@ async def drive(assignment: Assignment, teller: Teller, *, conclude: Conclude | 
             stopping = Stopping(worker, batch_id, teller, drain=assignment.drain)
             left = await _drive_to_end(worker, batch_id, teller, interruption, stopping)
             view = left or await view_batch(worker.store, batch_id)
+            if left is None:
+                await tell_outside(worker, assignment.environ, teller, interruption, batch_id)
             document = report_document(view, result_url=worker.remotes.cekura.result_url)
             report = Report(view=view, document=document, early=left is not None)
             if report.early and conclude is not None:

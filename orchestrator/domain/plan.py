@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any, Literal
 
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.notice import NotificationSpec
 from orchestrator.domain.ramp import Ramp
 
 Json = Mapping[str, Any]
@@ -217,6 +218,7 @@ class Plan:
     `selections` are still to be looked up at Cekura, and so are test profiles where `profiles_due`.
     `share_seconds`: how long a link to each of them is good for; None: none is made.
     `ramp` bounds the calls at once as the batch goes on; None: its limits alone do.
+    `notifications`: who is told of a batch's end.
     """
 
     name: str
@@ -236,6 +238,7 @@ class Plan:
     channel: Channel = Channel.PIPECAT_V1
     automated: AutomatedSpec | None = None
     result_name: str | None = None
+    notifications: tuple[NotificationSpec, ...] = ()
     share_seconds: float | None = None
     ramp: Ramp | None = None
     cells: tuple[Json, ...] = ()

@@ -24,6 +24,7 @@ from orchestrator.domain.session import Session
 from orchestrator.domain.verdict import Outcome
 from orchestrator.engine.automated import AutomatedSubmitter
 from orchestrator.engine.calls import CallEnds
+from orchestrator.engine.closing import close_batch
 from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, Submits, end_runs
 from orchestrator.engine.labels import label_results
@@ -218,10 +219,8 @@ class Driver:
             self._observer.let_go(batch_id)
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
-        closed = partial(
-            batch_rows.record_closed, batch_id=roster.batch.batch_id, at=self._clock.now(), outcome=outcome
-        )
-        await roster.write_unit(closed)
+        close = partial(close_batch, batch_id=roster.batch.batch_id, plan=roster.plan)
+        await roster.write_unit(partial(close, at=self._clock.now(), outcome=outcome))
 
     async def _open(self, batch: Batch) -> Roster:
         plan = plan_from_document(batch.document)

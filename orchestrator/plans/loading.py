@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.notice import Inclusion, NoticeKind, NotificationSpec, Occasion
 from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
@@ -33,6 +34,8 @@ from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
 from orchestrator.plans.matrix import cells_of
 from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
+from orchestrator.plans.notification_model import NotificationEntry
+from orchestrator.plans.notifications import variable_in
 from orchestrator.plans.overrides import OPTION, Overridden, override
 from orchestrator.plans.ramps import ramp_of
 from orchestrator.plans.refusals import shape_findings
@@ -220,6 +223,7 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         profiles_due=file.cekura.test_profile_variables,
         share_seconds=file.cekura.share_links,
         ramp=None if file.ramp is None else ramp_of(file.ramp),
+        notifications=tuple(_notification(entry) for entry in file.notifications),
     )
 
 
@@ -317,6 +321,16 @@ def _selection(entry: ScenarioEntry, index: int, *, position: int, has_data_mess
         body=entry.body,
         publish_data_message=entry.publish_data_message,
         has_data_message=has_data_message,
+    )
+
+
+def _notification(entry: NotificationEntry) -> NotificationSpec:
+    return NotificationSpec(
+        kind=NoticeKind(entry.kind),
+        url_variable=variable_in(entry.url) or "",
+        secret_variable=None if entry.secret is None else variable_in(entry.secret),
+        on=tuple(Occasion(one) for one in entry.on),
+        include=tuple(Inclusion(one) for one in entry.include),
     )
 
 

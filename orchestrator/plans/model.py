@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from orchestrator.plans.cekura_model import CekuraSection, LivekitDataSection, PipecatDataSection
+from orchestrator.plans.notification_model import NotificationEntry
 from orchestrator.plans.ramp_model import RampSection, StopSection
 from orchestrator.plans.section import (
     AGENT_NAME,
@@ -26,6 +27,7 @@ from orchestrator.plans.section import (
     without_repeats,
 )
 
+MOST_NOTIFICATIONS: Final = 20
 MOST_TAGS: Final = 50
 MOST_RULES: Final = 200  # of a matrix, of either kind
 PROBE_SHORTHAND: Final = "probe"
@@ -349,6 +351,12 @@ class PlanFile(Section):
         description="How many calls may be placed at once as the batch goes on; absent: limits.calls all along.",
         examples=[{"profile": "steps", "from": 2, "to": 10, "step": 2, "every": "60s"}],
     )
+    notifications: list[NotificationEntry] = Field(
+        default_factory=list,
+        max_length=MOST_NOTIFICATIONS,
+        description="Who is told when a batch has closed.",
+        examples=[[{"kind": "slack", "url": "{{ env.SLACK_WEBHOOK_URL }}"}]],
+    )
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -366,4 +374,5 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "gate": GateSection,
     "ramp": RampSection,
     "ramp.stop": StopSection,
+    "notifications": NotificationEntry,
 }

@@ -20,11 +20,15 @@ from orchestrator.plans.timetable import TIME_OF_DAY
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.
 NOT_BUILT: Final[Mapping[str, str]] = {
     "budget": "bound the work with `limits` and `repeat`",
-    "notifications": "act on the exit code, or on `run --json`",
     "schedule": "start `orchestrator run` from your scheduler",
     "status_url": "use presence, record, probe or settle as evidence",
 }
 NOT_BUILT_KINDS: Final = ("http", "command")
+# What a notice could tell and does not: whoever opens a share link reads every transcript of its result.
+NOT_TOLD: Final[Mapping[str, str]] = {
+    "share_links": "use links, which ask for a login at Cekura",
+    "transcripts": "use links: transcripts stay at Cekura",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +135,8 @@ def _not_allowed(shape: Shape, place: Place, details: ErrorDetails) -> Finding:
             message=f"this version does not support kind {given} yet",
             remedy="use pipecat_cloud, or pipecat_runner with a url",
         )
+    if place[0] == "notifications" and (instead := NOT_TOLD.get(str(given))) is not None:
+        return Finding(place=place, message=f"notices never hold {given}", remedy=instead)
     allowed = str(details["ctx"]["expected"]).replace("'", "")
     suggestion = nearest(given, allowed.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
     remedy = f"did you mean {suggestion}?" if suggestion else _write(shape, place)

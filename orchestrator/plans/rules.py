@@ -20,6 +20,7 @@ from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
 from orchestrator.plans.matrix import axis_names, cells_of, matrix_findings
 from orchestrator.plans.model import MatrixSection, TimeoutsSection, TimingSection
+from orchestrator.plans.notifications import notification_findings
 from orchestrator.plans.ramps import ramp_findings, ramp_warnings
 from orchestrator.plans.rendering import (
     BODY_LIMIT,
@@ -56,6 +57,7 @@ def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_m
     if not channel.automated:
         yield from _session_findings(data)
     yield from _count_findings(data)
+    yield from notification_findings(data, environ=environ)
     yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 

@@ -256,13 +256,26 @@ def record_poked(
     return [row.batch_id for row in connection.execute(poke.returning(batches.c.batch_id))]
 
 
-def record_closed(connection: Connection, batch_id: str, *, at: datetime, outcome: Outcome) -> None:
-    """Close a batch: every run has an outcome and every teardown is confirmed or bounded."""
-    connection.execute(
+def record_closed(connection: Connection, batch_id: str, *, at: datetime, outcome: Outcome) -> bool:
+    """Close a batch: every run has an outcome and every teardown is confirmed or bounded. False where it is closed."""
+    closed = (
         update(batches)
         .where(batches.c.batch_id == batch_id, batches.c.status == BatchStatus.OPEN.value)
         .values(status=BatchStatus.CLOSED.value, closed_at=at, outcome=outcome.value)
     )
+    return connection.execute(closed).rowcount == 1
+
+
+def last_closed(connection: Connection, *, name: str, but: str) -> Batch | None:
+    """The batch of that name that closed last, `but` left out; None where none has."""
+    query = (
+        select(batches)
+        .where(batches.c.name == name, batches.c.closed_at.is_not(None), batches.c.batch_id != but)
+        .order_by(batches.c.closed_at.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _batch(row)
 
 
 def _batch(row: Row[Any]) -> Batch:

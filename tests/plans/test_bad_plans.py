@@ -26,7 +26,8 @@ CASES = [
     (GOOD + "version: 1\n", "version", 4, "given twice (first on line 1)", "keep one"),
     (GOOD + "timing: {}\ntiming: {}\n", "timing", 5, "given twice (first on line 4)", "keep one"),
     (GOOD + "1: x\n", "plan", 4, "key 1 is not text", 'quote it: "1"'),
-    (GOOD + "on: x\n", "plan", 4, "key on is not text", 'quote it: "on"'),
+    (GOOD + "off: x\n", "plan", 4, "key off is not text", 'quote it: "off"'),
+    (GOOD + "on: x\n", "on", 4, "unknown key on here", "did you mean notifications.on?"),
     # keys
     (CLOUD + "\n" + ONE, "version", 1, "is missing", "add version: 1"),
     ("version: 1\n" + ONE, "agent", 1, "is missing", "add agent: {kind: pipecat_cloud"),

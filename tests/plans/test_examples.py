@@ -8,7 +8,12 @@ from orchestrator.plans.refusals import keys_of
 
 
 def test_the_examples_show_every_key(config):
-    others = [config / "ramp.yaml", config / "selection-and-matrix.yaml", *config.glob("channel-*.yaml")]
+    others = [
+        config / "notifications.yaml",
+        config / "ramp.yaml",
+        config / "selection-and-matrix.yaml",
+        *config.glob("channel-*.yaml"),
+    ]
     full = [config / "cloud-full.yaml", *others]
     names = {name for model in (PlanFile, *SECTIONS.values()) for name in keys_of(model)}
     shown = {name for path in full for name in re.findall(r"([a-z0-9_]+):", path.read_text(encoding="utf-8"))}
