@@ -19,9 +19,10 @@ from orchestrator.clients.daily import DailyClient, DailyDomains
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clock import SystemClock
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidSettings, OrchestratorError, RemoteError, RemoteNotFound
 from orchestrator.domain.observation import Billing
-from orchestrator.domain.plan import AgentKind, Channel, Plan
+from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.plans import estimate
 from orchestrator.settings import Settings
 

@@ -11,26 +11,13 @@ from enum import StrEnum
 from itertools import product
 from typing import Any, Literal
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.forecast import Preference
 from orchestrator.domain.notice import NotificationSpec
 from orchestrator.domain.ramp import Ramp
 
 Json = Mapping[str, Any]
 TagFilter = Literal["or", "and", "not"]  # scenarios with any of the tags, with all of them, with none of them
-
-
-class Channel(StrEnum):
-    """How a run reaches the agent: `pipecat_v1` is ours to drive, the others are Cekura's."""
-
-    PIPECAT_V1 = "pipecat_v1"
-    PIPECAT_V2 = "pipecat_v2"
-    LIVEKIT_V2 = "livekit_v2"
-    VOICE = "voice"
-
-    @property
-    def automated(self) -> bool:
-        """True where Cekura starts and ends the sessions itself: one request, and we follow its runs."""
-        return self is not Channel.PIPECAT_V1
 
 
 class AgentKind(StrEnum):

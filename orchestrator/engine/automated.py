@@ -20,6 +20,7 @@ from typing import Final
 from loguru import logger
 
 from orchestrator.clock import Clock
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import (
     OutcomeUnknown,
     RemoteAuthFailed,
@@ -29,7 +30,7 @@ from orchestrator.domain.errors import (
     RemoteUnavailable,
 )
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission
-from orchestrator.domain.plan import AutomatedSpec, Channel, SlotRule
+from orchestrator.domain.plan import AutomatedSpec, SlotRule
 from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import WITH_CEKURA, Fact, NeverStarted, Run, RunStatus, SubmissionIntended
 from orchestrator.domain.submission import Portion, Submission, SubmissionStatus, least_calls, plan_portions

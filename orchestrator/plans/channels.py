@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.domain.plan import Channel
+from orchestrator.domain.channel import Channel
 from orchestrator.plans.finding import Finding, Place
 from orchestrator.plans.template import names_in
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.forecast import Preference
 from orchestrator.domain.notice import Inclusion, NoticeKind, NotificationSpec, Occasion
@@ -16,7 +17,6 @@ from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
     AutomatedSpec,
-    Channel,
     Evidence,
     Gate,
     Json,

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.observation import ScenarioRecord
-from orchestrator.domain.plan import Channel, Json, Plan, ScenarioSelection, ScenarioSpec
+from orchestrator.domain.plan import Json, Plan, ScenarioSelection, ScenarioSpec
 from orchestrator.plans.finding import Finding
 from orchestrator.plans.model import SELECTION_KEYS
 from orchestrator.plans.rendering import BODY_LIMIT, DOCUMENT_LIMIT, MARK_ALLOWANCE, MARK_KEY, json_size, merged
