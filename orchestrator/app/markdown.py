@@ -50,7 +50,7 @@ def report_markdown(document: Document) -> str:
         ),
         *([_cell(ramp_line(batch))] if batch.get("ramp") else []),
         _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
-        *_shared(document["results"]),
+        *_shared(document.get("results", ())),
         "## Phases",
         _table(("phase", "runs", "median, s", "p95, s"), _phases(document["phases"])),
         "## Teardown",

@@ -213,7 +213,8 @@ class Scheduler:
             looked_from = due.occurrences[0].due_at if due.occurrences else due.until
             decisions = [missed_before(due.lost, until=looked_from), *decisions]
         return [
-            carry_out(connection, schedule, decided, plan=plan, now=now, speed=self._speed)
+            # A batch begins when it is written: the one that it waited for may have closed since `now`.
+            carry_out(connection, schedule, decided, plan=plan, now=self._clock.now(), speed=self._speed)
             for decided in condensed(decisions)
         ]
 
@@ -228,16 +229,16 @@ class Scheduler:
         plan = await self._plan(known)
         if plan is None:
             return
-        fire = await self._store.write(partial(self._begun, schedule=schedule, plan=plan, now=now))
+        fire = await self._store.write(partial(self._begun, schedule=schedule, plan=plan))
         if fire is not None:
             self._tell(fire)
 
-    def _begun(self, connection: Any, *, schedule: Schedule, plan: FirePlan, now: datetime) -> Fire | None:
+    def _begun(self, connection: Any, *, schedule: Schedule, plan: FirePlan) -> Fire | None:
         record = schedule_rows.lock_schedule(connection, schedule.name)
         waited = fire_rows.waiting_fire(connection, schedule.name)
         if waited is None or record.paused_at is not None or fire_rows.open_batches(connection, schedule.name):
             return None
-        return begin_waiting(connection, schedule, waited, plan=plan, now=now, speed=self._speed)
+        return begin_waiting(connection, schedule, waited, plan=plan, now=self._clock.now(), speed=self._speed)
 
     def _tell(self, fire: Fire, *, lag: float | None = None) -> None:
         said = {"schedule": fire.schedule, "due": fire.due_at.isoformat(), "decision": fire.decision.value}

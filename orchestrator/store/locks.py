@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 SCHEMA_LOCK: Final = 6_201_001  # of `pg_advisory_xact_lock`: whoever migrates
 BUDGET_LOCK: Final = 6_201_002  # whoever counts what all workers share
@@ -42,3 +42,9 @@ def may_be_rerun(connection: Connection) -> bool:
 def asks_again(error: BaseException) -> bool:
     """Whether the database undid a transaction only because others were in its way."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
+
+
+def lost_its_connection(error: BaseException) -> bool:
+    """Whether the database ended the connection: it restarts, or we let it wait too long between two statements."""
+    invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+    return invalidated or isinstance(error, PendingRollbackError)  # the second is what statements after the first get

@@ -4,7 +4,7 @@ SQLite takes one writer at a time. Instead of letting connections fight for the 
 this thread, which opens one immediate transaction, runs all waiting units (each in a savepoint of its own), and
 commits once. A caller's answer resolves after that COMMIT: what it was told is on disk. Between commits, and at the
 end, the thread wipes what tokens left behind. With PostgreSQL each worker has one such writer; a transaction that the
-database undid because another worker was in its way is run again at once.
+database undid because another worker was in its way, or with the connection before its commit, is run again at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.store.budget import forget_held
-from orchestrator.store.locks import asks_again
+from orchestrator.store.locks import asks_again, lost_its_connection
 from orchestrator.store.remnants import NoRemnants, Remnants
 
 T = TypeVar("T")
@@ -58,6 +58,7 @@ class Writer:
         self._closed = False
         self._door = threading.Lock()  # nothing may enter the queue behind the mark that ends it
         self._connection: Connection | None = None  # the thread's own
+        self._committing = False
         self.committed: Committed | None = None
         self._thread = threading.Thread(target=self._run, name="orchestrator-writer", daemon=True)
         self._thread.start()
@@ -122,7 +123,8 @@ class Writer:
                 settled = self._transact(units)
             except BaseException as error:  # noqa: BLE001  every caller must hear of it, and the thread serves the next
                 self._disconnect()
-                if asks_again(error) and tries < TRIES:
+                undone = asks_again(error) or (lost_its_connection(error) and not self._committing)
+                if undone and tries < TRIES:
                     continue
                 failure = _failure(error)
                 settled = [(unit, None, failure) for unit in units]
@@ -130,11 +132,13 @@ class Writer:
         _answer(settled)
 
     def _transact(self, units: Sequence[_Unit]) -> list[_Settled]:
+        self._committing = False
         connection = self._connect()
         with connection.begin():
             cursor = connection.connection.cursor()
             settled = [_attempt(connection, cursor, unit) for unit in units]
             self._remnants.take_note(connection)
+            self._committing = True  # from here on a lost connection may hide a commit
         return settled
 
     def _connect(self) -> Connection:

@@ -42,7 +42,7 @@ CASES = [
     (GOOD + "gate: {xyz: 1}\n", "gate.xyz", 4, "unknown key", "known keys here: min_pass_rate, max_inconclusive"),
     (GOOD + "schedule: daily\n", "schedule", 4, "does not support schedule yet", "scheduler"),
     (GOOD + "limits: {ramp: 3}\n", "limits.ramp", 4, "unknown key ramp", "did you mean ramp at the top of the plan?"),
-    (GOOD + "limits: {matrix: 3}\n", "limits.matrix", 4, "does not support matrix yet", "one entry of `scenarios`"),
+    (GOOD + "limits: {matrix: 3}\n", "limits.matrix", 4, "unknown key matrix", "did you mean matrix at the top"),
     # types and ranges
     ("version: 2\n" + CLOUD + "\n" + ONE, "version", 1, "must be 1", "version: 1"),
     (GOOD + "name: Nightly Run\n", "name", 4, "must be lower-case letters", "write name: nightly-support"),

@@ -9,8 +9,9 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import text
 
-from orchestrator.domain.errors import Conflict
+from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.domain.run import RunStatus
 from orchestrator.store import batches, runs, sessions, submissions
 from orchestrator.store.database import open_store
@@ -80,3 +81,28 @@ async def test_what_the_database_does_not_take_is_its_callers_trouble_and_the_re
     refused, too_long, taken = await asyncio.gather(*units, return_exceptions=True)
     assert (type(refused), type(too_long), taken) == (Conflict, Conflict, True)
     assert "does not take" in str(refused)
+
+
+async def test_a_connection_that_the_database_ends_before_the_commit_costs_nobody_an_error(store):
+    tried = []
+
+    def struck_once(connection):
+        tried.append(None)
+        batches.record_refusal(connection, "b1", reason="before the blow")
+        if len(tried) == 1:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return runs.list_runs(connection, "b1")
+
+    beside = partial(batches.claim_batch, batch_id="b1", worker_id="w1")
+    found, taken = await asyncio.gather(store.write(struck_once), store.write(beside))
+    assert (len(tried), len(found), taken) == (2, 2, True)
+    assert (await store.read(partial(batches.get_batch, batch_id="b1"))).refusal == "before the blow"
+
+
+async def test_a_database_that_ends_every_connection_is_told_of_at_last(store):
+    def always(connection):
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(StateUnusable):
+        await store.write(always)
+    assert await store.write(partial(batches.claim_batch, batch_id="b1", worker_id="w1"))
