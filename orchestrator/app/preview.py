@@ -9,9 +9,9 @@ from typing import Any, Final
 from orchestrator.domain.plan import Plan
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
 from orchestrator.plans.estimation import arithmetic, calls_at_once
+from orchestrator.plans.importing import BATCH_ID
 from orchestrator.plans.rendering import json_size
 
-BATCH_ID: Final = "BATCH-ID"
 SHOWN_VALUE: Final = "(from the environment)"
 
 

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.moving import as_automated
 from orchestrator.app.preview import plan_preview
 from orchestrator.cli.console import duration, stdout_console
 from orchestrator.cli.edge import print_json
+from orchestrator.cli.options import Flow
 from orchestrator.cli.tables import counted, new_table
 from orchestrator.domain.errors import InvalidSettings
 from orchestrator.domain.plan import Plan
@@ -23,8 +25,8 @@ from orchestrator.plans import json_schema, load_plan
 from orchestrator.settings import load_settings
 
 
-async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, schema: bool) -> int:
-    """Show a plan as it would be carried out, or the schema of all plans."""
+async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, schema: bool, flow: Flow | None) -> int:
+    """Show a plan as it would be carried out, or as requests to Cekura's automated flow; or the schema of all plans."""
     if schema:
         sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
         return 0
@@ -32,6 +34,9 @@ async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, sc
         raise InvalidSettings("there is no PLAN to show", next_step="Name a plan file, or ask for --schema.")
     settings = load_settings()
     loaded = load_plan(path, overrides=overrides, environ=os.environ, data_message_limit=settings.data_message_limit)
+    if flow is not None:
+        print_json(as_automated(loaded.plan))
+        return 0
     document = plan_preview(loaded)
     if as_json:
         print_json(document)

@@ -179,7 +179,7 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def _plan(file: PlanFile, *, name: str) -> Plan:
-    values = {**_values(file), "name": file.name or _usable_name(name)}
+    values = {**_values(file), "name": file.name or usable_name(name)}
     limits, timing = file.limits, file.timing
     return Plan(
         name=values["name"],
@@ -276,6 +276,6 @@ def _scenario(entry: ScenarioEntry) -> ScenarioSpec:
     )
 
 
-def _usable_name(stem: str) -> str:
+def usable_name(stem: str) -> str:
     """A file's name as a batch's name: `Nightly Support.plan` becomes `nightly-support.plan`."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-")[:80] or "plan"
