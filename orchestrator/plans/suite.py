@@ -23,6 +23,7 @@ from orchestrator.plans.refusals import Shape, shape_findings
 from orchestrator.plans.requests import Request, Requests
 from orchestrator.plans.section import Section
 
+VERSION: Final = "1"
 CASES_SHOWN: Final = 3
 OF_CASES: Final = frozenset({"name", "frequency", "personality", "test_profile"})
 OF_DEFAULTS: Final = frozenset({"frequency", "concurrency_limit", "personality", "test_profile"})
@@ -81,6 +82,9 @@ def is_suite(data: Mapping[str, Any]) -> bool:
 
 def read_suite(data: Mapping[str, Any]) -> Suite:
     """The file's scenarios by name; InvalidPlan with every problem."""
+    if data.get("version") != VERSION:
+        message = f'must be the text "{VERSION}", not {shortened(data.get("version"))}'
+        raise invalid_source(Problem(path="version", message=message, remedy=f'write "version": "{VERSION}"'))
     kept = _kept(data)
     shape = Shape(root=_SuiteFile, sections={}, what="the file", not_built={})
     problems = [
