@@ -1,16 +1,21 @@
 """What others asked Cekura for, as plans: on their own channel and on ours, with a note for whatever is left behind."""
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orchestrator.domain.errors import InvalidPlan
 from orchestrator.domain.plan import Channel
-from orchestrator.plans import expand, plan_from_data
+from orchestrator.plans import expand, plan_from_data, plan_from_text
 from orchestrator.plans.importing import Wishes, plan_of_requests
 from orchestrator.plans.json_text import read_json
 from orchestrator.plans.requests import read_requests
 from orchestrator.plans.source import SIZE_LIMIT
+from orchestrator.plans.suite import is_suite, plan_of_suite, read_suite
+from orchestrator.plans.writing import plan_text
 
 REQUEST = {
     "scenarios": [{"scenario": 101, "publish_data_message": {"say": "{{ hello }}"}}, {"scenario": 102}],
@@ -256,3 +261,40 @@ def test_json_is_read_completely_or_refused(content, words):
 
 def test_json_with_a_byte_order_mark_is_read():
     assert read_json(b"\xef\xbb\xbf" + json.dumps(REQUEST).encode()) == REQUEST
+
+
+LEAVES = st.sampled_from([None, True, 0, 1, 101, -1, 10**30, 0.5, "", "1", "{{", "{{ run.id }}", "BATCH-ID", "x" * 300])
+NAMES = st.sampled_from(
+    [
+        *(
+            "scenarios",
+            "scenario",
+            "name",
+            "frequency",
+            "agent",
+            "agent_id",
+            "personality_ids",
+            "personality",
+            "version",
+        ),
+        *("pipecat_data", "livekit_data", "config", "room_properties", "requests", "body", "path", "suite", "defaults"),
+        *("publish_data_message", "mock_tool_names", "concurrency_limit", "mode", "{{", "tags", "test_profile"),
+    ]
+)
+JSONS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=10
+)
+OBJECTS = st.dictionaries(NAMES, JSONS, max_size=6)
+CHANGED = st.builds(dict.__or__, st.sampled_from([REQUEST, LIVEKIT, VOICE, {"requests": [{"body": REQUEST}]}]), OBJECTS)
+SUITES = st.builds(dict.__or__, st.just({"version": "1", "scenarios": [{"name": "a"}]}), OBJECTS)
+
+
+@given(OBJECTS | CHANGED | SUITES, st.sampled_from([None, *Channel]))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_the_source_holds_it_becomes_a_plan_that_loads_or_is_refused(data, to):
+    with contextlib.suppress(InvalidPlan):
+        if is_suite(data):
+            found = plan_of_suite(read_suite(data), [(101, "a")], Wishes(to=to, agent_name="b"), partial=True)
+        else:
+            found = imported(data, to=to, agent_name="b")
+        assert plan_from_text(plan_text(found.plan, head=found.notes, remarks=found.remarks)).plan.scenarios
