@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
+# Processes of the tests start sooner with compiled modules, whatever the surroundings say.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types floors bench image-check crash workers properties weather settings requirements clean
+.PHONY: help install demo test check format lint types floors bench image-check crash workers properties weather long settings requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,8 +28,8 @@ install: $(READY) ## set up .venv with pinned, hashed packages and .venv/bin/orc
 demo: install ## a whole batch against the sandbox: no keys, no network
 	$(BIN)/orchestrator demo
 
-test: install ## the tests, six at a time: they mostly wait
-	$(BIN)/pytest --numprocesses 6
+test: install ## the tests, six at a time: they mostly wait (what takes long: crash, workers, properties, weather, long)
+	$(BIN)/pytest --numprocesses 6 --dist worksteal
 
 check: install format lint types floors test ## all that CI asks: format, lint, types, floors, tests
 
@@ -49,6 +52,7 @@ crash: install ## kill a batch at every edge of every request, restart it, and s
 	$(BIN)/python -m tests.crash
 
 workers: install ## kill, freeze, stop and replace workers that share a PostgreSQL, restart it, and show what is left (SEEDS=20)
+	$(BIN)/pytest -m "workers or slow" --numprocesses 2 tests/workers
 	$(BIN)/python -m tests.workers
 	$(BIN)/python -m tests.workers --throughput
 
@@ -57,6 +61,9 @@ properties: install ## befall a batch with random faults, cancels, deaths and re
 
 weather: install ## every fault on every request that goes on for ever: the rows that `make test` leaves out
 	$(BIN)/pytest -m weather --numprocesses 6 tests/engine
+
+long: install ## the other long proofs that `make test` leaves out: both slot rules, every kind of agent, the benchmarks
+	$(BIN)/pytest -m long --numprocesses 4
 
 image-check: install ## install every package afresh, as the Dockerfile does (asks the package index)
 	$(BIN)/pytest -m slow_install tests/acceptance/test_dockerfile.py

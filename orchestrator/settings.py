@@ -162,6 +162,12 @@ class Settings(BaseSettings):
         description="Spans of each run: off, or otlp (OTLP over HTTP, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs"
         " the extra `traces`). OpenTelemetry's own OTEL_* variables apply.",
     )
+    confirm_above: int = Field(
+        default=250,
+        ge=0,
+        validation_alias="ORCHESTRATOR_CONFIRM_ABOVE",
+        description="How many runs `orchestrator run` begins unasked: beyond that it asks, or wants --yes.",
+    )
     data_message_limit: int = Field(
         default=65_536,
         ge=1,

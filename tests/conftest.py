@@ -1,13 +1,27 @@
-"""What holds for every test, and the PostgreSQL that any of them may ask for."""
+"""What holds for every test, which of them run only when asked for, and the PostgreSQL that any of them may ask for."""
 
 import pytest
 from hypothesis import settings
 
+from orchestrator.store import postgres
+from tests.support.empty import put_empty_state
 from tests.support.postgres import PostgresServer
 
 # Examples are judged by what they show, never by how long a busy machine took over them.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+# Long proofs, each with a make target; a small version of each belongs to every run.
+ON_DEMAND = {"weather", "workers", "long", "slow_install"}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what nobody asked for by `-m`."""
+    left_to = {mark for mark in ON_DEMAND if mark not in config.getoption("markexpr")}
+    kept, left_out = [], []
+    for item in items:
+        (left_out if left_to & {mark.name for mark in item.iter_markers()} else kept).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
@@ -15,31 +29,44 @@ def postgres_server():
     """A PostgreSQL of this test session's own."""
     server = PostgresServer()
     server.start()
-    yield server
+    with pytest.MonkeyPatch.context() as patch:
+        # On a busy machine a test waits longer between two statements than a worker ever should.
+        patch.setattr(postgres, "IDLE_MS", 30_000)
+        yield server
     server.stop()
     server.remove()
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server):
-    """The name of a database that holds the newest schema, to copy others from."""
+def postgres_database(postgres_server):
+    """A database with the newest schema, which one test after the other has to itself."""
     from orchestrator.store.database import open_store
 
     url = postgres_server.create()
     open_store(url, driving=None).close()
-    return url.partition("@/")[2].partition("?")[0]
+    return url
 
 
 @pytest.fixture
-def postgres_url(postgres_server, postgres_template):
-    """A database of this test's own, with the newest schema and no rows."""
-    return postgres_server.create(template=postgres_template)
+def postgres_url(postgres_server, postgres_database):
+    """A database with the newest schema and no rows."""
+    yield postgres_database
+    postgres_server.empty(postgres_database)
+
+
+@pytest.fixture
+def postgres_url_to_spoil(postgres_server):
+    """A database of this test's own, whose schema it may change; empty."""
+    return postgres_server.create()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def each_url(request, tmp_path):
     """A state with no rows, on each database."""
-    return f"sqlite:///{tmp_path}/state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_url")
+    put_empty_state(tmp_path / "state.db")
+    return f"sqlite:///{tmp_path}/state.db"
 
 
 @pytest.fixture

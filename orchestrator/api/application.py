@@ -56,6 +56,7 @@ def build_api(context: ApiContext) -> FastAPI:
         variables=context.variables,
         wake=context.wake,
         speed=context.speed,
+        resolve=context.resolve,
     )
     return api
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.app.access import Gatekeeper
+from orchestrator.app.selection import unable
 from orchestrator.app.webhook import Counted
 from orchestrator.clock import Clock
+from orchestrator.engine.firing import Resolve
 from orchestrator.settings import Settings
 from orchestrator.store.database import Store
 
@@ -50,7 +52,7 @@ class ApiContext:
     asks each part by name: FINE, or what is wrong. `metrics` returns the exposition and its media type. `wake`: a batch
     was created, the dispatcher may look now. `speed` is the worker's: what is fired by hand runs at it.
     `webhook_counted` hears what became of each webhook of Cekura's, and `answered` of each answer (see `Edge`).
-    `result_url`: where a person looks at a Cekura result, as far as known.
+    `result_url`: where a person looks at a Cekura result, as far as known. `resolve` asks Cekura what a plan selects.
     """
 
     store: Store
@@ -66,4 +68,5 @@ class ApiContext:
     webhook_counted: Counted | None = None
     answered: Callable[[str, str, int, float], None] | None = None
     result_url: Callable[[int], str | None] = lambda _result_id: None
+    resolve: Resolve = unable
     limits: ApiLimits = field(default_factory=ApiLimits)

@@ -108,6 +108,7 @@ class BatchDocument(BaseModel):
     closed_at: datetime | None
     cancelled: bool = Field(description="Somebody asked to cancel it.")
     reason: str = Field(description="Why it was cancelled, or why it ended before it cost anything.")
+    stopped: str | None = Field(description="Why its ramp was stopped before its end; null where it was not.")
     origin: Origin
     schedule: str | None = Field(description="The schedule whose fire it is.")
     owner: str | None = Field(description="The worker that drives it; null while it waits for one.")
@@ -214,7 +215,10 @@ class RunWithSessions(RunDocument):
 
 
 class Findings(BaseModel):
-    """What is to be said of a plan; it may run when `valid`. `digest` and `runs` are null when it is not."""
+    """What is to be said of a plan; it may run when `valid`. `digest` and `runs` are null when it is not.
+
+    `runs` is null as well where scenarios are selected: estimate the plan to learn how many these are now.
+    """
 
     valid: bool
     name: str | None

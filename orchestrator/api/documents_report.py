@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.plan import Evidence
+from orchestrator.domain.ramp import Profile
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Teardown
 from orchestrator.domain.verdict import Outcome
@@ -19,6 +20,13 @@ class GateDocument(BaseModel):
 
     min_pass_rate: float
     max_inconclusive: int
+
+
+class ReportRamp(BaseModel):
+    """How far the ramp of the plan came."""
+
+    profile: Profile
+    highest_level: int | None = Field(description="Calls at once that were allowed; null where nothing was started.")
 
 
 class ReportBatch(BaseModel):
@@ -32,6 +40,9 @@ class ReportBatch(BaseModel):
     closed_at: datetime | None
     cancelled: bool
     reason: str
+    stopped: str | None = Field(description="Why the ramp was stopped before its end; null where it was not.")
+    stopped_at: datetime | None
+    ramp: ReportRamp | None = Field(description="Null where the plan has none.")
     exit_code: int = Field(description="What `orchestrator run` would return; final once the batch is closed.")
     exit_meaning: str
     speed: float
@@ -62,6 +73,7 @@ class ReportRun(BaseModel):
     id: str
     index: int
     scenario: int
+    matrix: dict[str, Any] = Field(description="Its cell of the plan's matrix; empty where there is none.")
     status: RunStatus
     outcome: Outcome | None
     reason: str
@@ -153,8 +165,26 @@ class PlannedRun(BaseModel):
 
     index: int
     scenario: int
+    matrix: dict[str, Any] = Field(
+        default_factory=dict, description="Its cell of the plan's matrix; empty where there is none."
+    )
     body: dict[str, Any]
     publish_data_message: Any = None
+
+
+class PlannedLevel(BaseModel):
+    """From this second after the first start on, so many calls at once."""
+
+    from_second: float
+    calls: int
+
+
+class PlannedRamp(BaseModel):
+    """The ramp of a plan as a table; of many levels, some."""
+
+    profile: Profile
+    levels: list[PlannedLevel]
+    levels_left_out: int
 
 
 class Preview(BaseModel):
@@ -165,5 +195,6 @@ class Preview(BaseModel):
     runs: list[PlannedRun]
     runs_left_out: int = Field(description="Runs that no longer fitted into the answer.")
     rules: list[str]
+    ramp: PlannedRamp | None = Field(description="Null where the plan has none.")
     estimate: Estimate
     warnings: list[str]

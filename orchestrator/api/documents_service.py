@@ -27,7 +27,7 @@ class PlanSummary(BaseModel):
 
     name: str
     digest: str
-    runs: int
+    runs: int | None = Field(description="Null where scenarios are selected: each fire asks Cekura which they are.")
     agent: str
 
 

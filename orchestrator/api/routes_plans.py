@@ -44,7 +44,7 @@ async def validate_plan(plan: PlanDocument, _: Reader, intake: TakingIn) -> Resp
             "valid": True,
             "name": loaded.plan.name,
             "digest": loaded.plan.digest,
-            "runs": loaded.plan.run_count,
+            "runs": None if loaded.plan.selections else loaded.plan.run_count,
             "problems": [],
             "problems_left_out": 0,
             "warnings": list(loaded.warnings),

@@ -91,7 +91,8 @@ async def leftovers(worker: Worker) -> list[Batch]:
 async def _left_begun(store: Store, batch: Batch) -> bool:
     if store.shared:
         return False
-    return bool(await store.read(partial(session_rows.page_sessions, batch_id=batch.batch_id, limit=1)))
+    begun = await store.read(partial(session_rows.page_sessions, batch_id=batch.batch_id, limit=1))
+    return bool(begun or await store.read(partial(submission_rows.list_submissions, batch_id=batch.batch_id)))
 
 
 async def cancel_leftovers(worker: Worker, *, but: str | None = None, reason: str = LEFT_BEHIND) -> list[BatchView]:

@@ -19,6 +19,7 @@ from orchestrator.clients.daily import DailyClient, DailyDomains
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clock import SystemClock
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidSettings, OrchestratorError, RemoteError, RemoteNotFound
 from orchestrator.domain.observation import Billing
 from orchestrator.domain.plan import AgentKind, Plan
@@ -35,6 +36,9 @@ class State(StrEnum):
     OK = "ok"
     NOTE = "note"  # works, with something a person should know
     TROUBLE = "trouble"  # a run could not work
+
+
+PROVIDERS: Final = {Channel.PIPECAT_V2: "pipecat", Channel.LIVEKIT_V2: "livekit"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +164,8 @@ async def _cekura(settings: Settings, plan: Plan | None) -> list[Finding]:
     try:
         agent_id = plan.cekura_agent_id if plan is not None else None
         await cekura.list_results(cekura_agent_id=agent_id, since=datetime.now(UTC))
-        return [Finding(name=name, state=State.OK, detail="answers; the key is accepted"), *await _limits(cekura, plan)]
+        accepted = Finding(name=name, state=State.OK, detail="answers; the key is accepted")
+        return [accepted, *await _limits(cekura, plan), *await _cekura_agent(cekura, plan)]
     except RemoteError as error:
         return [_refused(name, error)]
     finally:
@@ -178,6 +183,28 @@ async def _limits(cekura: CekuraClient, plan: Plan | None) -> list[Finding]:
     if too_many:
         return [Finding(name=name, state=State.NOTE, detail=f"{said}; {too_many}", remedy="lower limits.calls or wait")]
     return [Finding(name=name, state=State.OK, detail=said)]
+
+
+async def _cekura_agent(cekura: CekuraClient, plan: Plan | None) -> list[Finding]:
+    """What Cekura's own record says of an agent whose sessions Cekura is to start."""
+    if plan is None or plan.automated is None or plan.cekura_agent_id is None:
+        return []
+    name = f"Cekura's agent {plan.cekura_agent_id}"
+    try:
+        agent = await cekura.get_cekura_agent(plan.cekura_agent_id)
+    except RemoteError as error:
+        return [_refused(name, error)]
+    wanted = PROVIDERS.get(plan.channel)
+    if wanted is not None and agent.provider != wanted:
+        detail = f"its provider is {agent.provider or 'not set up'}, and channel {plan.channel.value} wants {wanted}"
+        return [
+            Finding(name=name, state=State.TROUBLE, detail=detail, remedy="connect it at Cekura, or change channel")
+        ]
+    missing = [one for one in plan.automated.personality_ids if one not in agent.enabled_personalities]
+    if missing:
+        detail = f"personalities {', '.join(map(str, missing))} are not among those enabled for it"
+        return [Finding(name=name, state=State.TROUBLE, detail=detail, remedy="enable them in its project at Cekura")]
+    return [Finding(name=name, state=State.OK, detail=f"{agent.name}, provider {agent.provider or 'none'}")]
 
 
 def _figure(value: float | None) -> str:

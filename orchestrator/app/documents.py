@@ -28,6 +28,7 @@ def batch_document(batch: Batch, totals: Totals) -> dict[str, Any]:
         "closed_at": batch.closed_at.isoformat() if batch.closed_at else None,
         "cancelled": batch.cancel_asked_at is not None,
         "reason": batch.refusal or batch.cancel_reason,
+        "stopped": batch.stopped or None,
         "origin": batch.origin.value,
         "schedule": batch.schedule,
         "owner": batch.owner,

@@ -17,11 +17,13 @@ from typing import Any, Final, TypeVar
 from orchestrator.app.preflight import check_keys, check_time_scale
 from orchestrator.app.preview import plan_preview
 from orchestrator.app.schedules import fire_now
+from orchestrator.app.selection import unable
 from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, Origin
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.pool import PoolSpec
 from orchestrator.domain.schedule import Fire, Overlap, Schedule
+from orchestrator.engine.firing import Resolve
 from orchestrator.plans import (
     LoadedPlan,
     new_batch,
@@ -32,6 +34,7 @@ from orchestrator.plans import (
     schedule_from_mapping,
 )
 from orchestrator.settings import Settings, variable_names
+from orchestrator.store import batches as batch_rows
 from orchestrator.store import intake as units
 from orchestrator.store.database import Store
 
@@ -63,7 +66,8 @@ class TakenIn:
 class Intake:
     """Begins and cancels batches for the callers of a service; `wake` is called when a batch waits for a worker.
 
-    `speed` is that of the worker beside it: a schedule that somebody fires runs as when it fires by itself.
+    `speed` is that of the worker beside it: a schedule that somebody fires runs as when it fires by itself. `resolve`
+    asks Cekura what a plan selects.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Intake:
         variables: Mapping[str, str],
         wake: Callable[[], None] = lambda: None,
         speed: float = 1.0,
+        resolve: Resolve = unable,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -82,6 +87,7 @@ class Intake:
         self._variables = variables_for_plans(variables)
         self._wake = wake
         self._speed = speed
+        self._resolve = resolve
         self._reading = asyncio.Semaphore(PLANS_AT_ONCE)
 
     async def read(self, plan: PlanText) -> LoadedPlan:
@@ -90,18 +96,23 @@ class Intake:
 
     async def preview(self, plan: PlanText) -> dict[str, Any]:
         """What a plan would do, as `orchestrator plan --json` says it; runs beyond a megabyte are left out."""
-        return await self._on_a_thread(lambda: plan_preview(self._read(plan), most_bytes=PREVIEW_BYTES))
+        loaded = await self._resolve(await self.read(plan))
+        return await self._on_a_thread(partial(plan_preview, loaded, most_bytes=PREVIEW_BYTES))
 
     async def begin(self, plan: PlanText, *, actor: str, key: str | None = None, speed: float = 1.0) -> TakenIn:
         """Commit a batch that waits for a worker, or find the one that was begun with this key.
 
-        InvalidPlan, InvalidSettings where it could not run; Conflict where the key stands for another plan.
+        InvalidPlan, InvalidSettings where it could not run, RemoteError where Cekura does not say what it selects;
+        Conflict where the key stands for another plan.
         """
         loaded = await self.read(plan)
-        notes = check_keys(loaded.plan, self._settings)
         if speed != 1:
             check_time_scale(self._settings, agent_url=loaded.plan.agent.url, asked_by="speed")
-        batch, created = await self._commit(loaded, actor=actor, key=key, speed=speed)
+        earlier = None if loaded.plan.resolved else await self._begun(key)
+        if earlier is None:
+            loaded = await self._resolve(loaded)
+        notes = check_keys(loaded.plan, self._settings)
+        batch, created = (earlier, False) if earlier else await self._commit(loaded, actor=actor, key=key, speed=speed)
         if created:
             self._wake()
         elif (batch.digest, batch.speed) != (loaded.plan.digest, speed):
@@ -136,6 +147,7 @@ class Intake:
             clock=self._clock,
             environ=self._variables,
             settings=self._settings,
+            resolve=self._resolve,
             actor=actor,
             overlap=overlap,
             client_key=None if key is None else f"{KEY_SPACE}{key}",
@@ -151,6 +163,12 @@ class Intake:
             units.take_in_cancel, batch_id=batch_id, at=self._clock.now(), reason=reason, drains=drains, actor=actor
         )
         return await self._store.write(wish)
+
+    async def _begun(self, key: str | None) -> Batch | None:
+        """The batch that was begun with this key: it stands, whatever Cekura's list of scenarios has become."""
+        if key is None:
+            return None
+        return await self._store.read(partial(batch_rows.find_by_client_key, client_key=f"{KEY_SPACE}{key}"))
 
     async def _commit(self, loaded: LoadedPlan, *, actor: str, key: str | None, speed: float) -> tuple[Batch, bool]:
         for left in reversed(range(TRIES)):

@@ -48,7 +48,9 @@ def report_markdown(document: Document) -> str:
             f"{totals['inconclusive']} inconclusive of {totals['runs']}. "
             f"Exit code {batch['exit_code']}: {batch['exit_meaning']}."
         ),
+        *([_cell(ramp_line(batch))] if batch.get("ramp") else []),
         _table(("run", "scenario", "outcome", "tries", "call, s", "result", "reason"), map(_run, document["runs"])),
+        *_shared(document["results"]),
         "## Phases",
         _table(("phase", "runs", "median, s", "p95, s"), _phases(document["phases"])),
         "## Teardown",
@@ -57,13 +59,37 @@ def report_markdown(document: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _shared(results: Sequence[Document]) -> list[str]:
+    """Links to results for whoever has them, where the plan asked for some."""
+    links = [f"- Result {one['id']}: {one['shared_url']}" for one in results if one["shared_url"]]
+    return ["## Shared results", "\n".join(links)] if links else []
+
+
+def ramp_line(batch: Document) -> str:
+    """How far the ramp came, and why it was stopped, if it was."""
+    ramp = batch["ramp"]
+    reached = "nothing was started" if ramp["highest_level"] is None else f"highest level {ramp['highest_level']}"
+    stopped = f"; {batch['stopped']}" if batch["stopped"] else ""
+    return f"Ramp: {ramp['profile']}, {reached}{stopped}."
+
+
 def _run(run: Document) -> Sequence[Any]:
     result = run["cekura_result_id"] or ""
     link = f"[{result}]({run['result_url']})" if run["result_url"] else result
     call = run["call_seconds"] if run["call_seconds"] is not None else ""
     again = [f"tried again: {one['reason']}" for one in run["earlier_attempts"]]
     reason = "; ".join([*([run["reason"]] if run["reason"] else []), *again])
-    return run["index"], run["scenario"], run["outcome"] or run["status"], run["attempts"], call, link, reason
+    return run["index"], scenario_text(run), run["outcome"] or run["status"], run["attempts"], call, link, reason
+
+
+def scenario_text(run: Document) -> str:
+    """A run's scenario, and its cell of the matrix: `101 (locale en, tier gold)`."""
+    cell = [f"{axis} {_plain(value)}" for axis, value in (run.get("matrix") or {}).items()]
+    return f"{run['scenario']}" + (f" ({', '.join(cell)})" if cell else "")
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _phases(phases: Mapping[str, Document]) -> Iterable[Sequence[Any]]:

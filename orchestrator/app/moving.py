@@ -15,8 +15,9 @@ from orchestrator.app.preview import SHOWN_VALUE
 from orchestrator.clients.cekura import V1, CekuraClient
 from orchestrator.clients.cekura_automated import automated_body, automated_endpoint
 from orchestrator.clock import Clock
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission
-from orchestrator.domain.plan import AgentKind, Channel, Plan
+from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.domain.run import Run
 from orchestrator.domain.submission import plan_portions
 from orchestrator.engine.automated_request import automated_request, most_frequent, submission_name
@@ -48,7 +49,7 @@ def as_automated(plan: Plan) -> dict[str, Any]:
     A plan of an automated channel shows what is posted for it, with placeholders for ids; any other what Pipecat v2
     would be asked. What a template takes from the environment is not shown: it may be a secret.
     """
-    notes = list(_of_placeholders(plan))
+    notes = [*_of_placeholders(plan), *_of_what_cekura_has(plan)]
     asked = _posted(plan, notes) if plan.channel.automated else _translated(plan, notes)
     requests = [_document(submission) for submission in asked]
     if len(requests) > 1:
@@ -76,6 +77,13 @@ def _of_placeholders(plan: Plan) -> Iterator[str]:
         yield f"{SHOWN_VALUE} stands for the value of {', '.join(variables)}: it may be a secret; put it in by hand"
     if BATCH_TEMPLATE in read:
         yield f"{BATCH_ID} stands for the id of a batch, which no request by itself has"
+
+
+def _of_what_cekura_has(plan: Plan) -> Iterator[str]:
+    for one in plan.selections:
+        yield f"scenarios.{one.entry} is left out: what it selects ({one.label}) is not known without CEKURA_API_KEY"
+    if plan.profiles_due or any(one.profile for one in plan.scenarios):
+        yield "what test profiles hold is left out: the automated flow merges it into what the bot gets by itself"
 
 
 # --- a plan of an automated channel -----------------------------------------------------------------------------------
@@ -173,7 +181,11 @@ def _rendered(plan: Plan, position: int, notes: list[str]) -> tuple[dict[str, An
     own_message = _of_one_run(entry.publish_data_message, ("publish_data_message",), position, notes)
     said = entry.has_data_message and not own_message
     common = replace(
-        entry, body=kept, publish_data_message=entry.publish_data_message if said else None, has_data_message=said
+        entry,
+        body=kept,
+        profile={},  # Cekura's to merge
+        publish_data_message=entry.publish_data_message if said else None,
+        has_data_message=said,
     )
     rendered = render_run(
         replace(plan, agent=replace(plan.agent, body={})),

@@ -9,8 +9,11 @@ from typing import Any, Final
 from orchestrator.app.batches import BatchView
 from orchestrator.app.statement import moment, teardown_statement
 from orchestrator.domain.batch import BatchStatus, ExitCode
+from orchestrator.domain.plan import Plan
+from orchestrator.domain.ramp import highest_until
 from orchestrator.domain.run import Run, RunStatus
-from orchestrator.domain.session import Session
+from orchestrator.domain.session import Session, first_start
+from orchestrator.domain.submission import SubmissionStatus
 
 ResultUrl = Callable[[int], str | None]
 EXIT_MEANINGS: Final = {
@@ -33,7 +36,7 @@ PHASES: Final = (
 
 
 def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]:
-    """A batch as JSON: `batch`, `totals`, `runs[]`, `teardown`, `phases`; times in UTC, durations in seconds."""
+    """A batch as JSON: `batch`, `totals`, `results[]`, `runs[]`, `teardown`, `phases`; UTC, lengths in seconds."""
     totals, batch = view.totals, view.batch
     outcome = batch.outcome
     return {
@@ -47,6 +50,9 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "closed_at": moment(batch.closed_at),
             "cancelled": batch.cancel_asked_at is not None,
             "reason": batch.refusal or batch.cancel_reason,
+            "stopped": batch.stopped or None,
+            "stopped_at": moment(batch.stopped_at),
+            "ramp": _ramp(view),
             "exit_code": int(view.exit_code),
             "exit_meaning": exit_meaning(view),
             "speed": batch.speed,
@@ -62,13 +68,39 @@ def report_document(view: BatchView, *, result_url: ResultUrl) -> dict[str, Any]
             "inconclusive": totals.inconclusive,
             "pass_rate": totals.pass_rate,
         },
-        "runs": [_run(run, _sessions_of(run, view.sessions), result_url) for run in view.runs],
+        "results": _results(view, result_url),
+        "runs": [_run(run, _sessions_of(run, view.sessions), result_url, view.plan) for run in view.runs],
         "teardown": {
             **teardown_statement(view.sessions, view.submissions),
             "by_cekura": view.plan.channel.automated,  # its sessions are its own to end
         },
         "phases": phase_seconds(view.runs),
     }
+
+
+def _results(view: BatchView, result_url: ResultUrl) -> list[dict[str, Any]]:
+    """Cekura's results that the batch made: what they are called, where to look, and the link for others, if asked."""
+    named = f"{view.plan.result_name} {view.batch.batch_id}" if view.plan.result_name else None
+    return [
+        {
+            "id": one.cekura_result_id,
+            "name": one.name or named,
+            "url": result_url(one.cekura_result_id),
+            "shared_url": one.shared_url,
+        }
+        for one in view.submissions
+        if one.cekura_result_id is not None and one.status is SubmissionStatus.ACCEPTED
+    ]
+
+
+def _ramp(view: BatchView) -> dict[str, Any] | None:
+    """The plan's ramp: its profile, and the highest level at which anything was started, until it was stopped."""
+    ramp, begun_at = view.plan.ramp, first_start(view.sessions)
+    if ramp is None:
+        return None
+    last = view.batch.stopped_at or max((session.given_at for session in view.sessions), default=None)
+    seconds = (last - begun_at).total_seconds() * view.batch.speed if last and begun_at else 0.0
+    return {"profile": ramp.profile.value, "highest_level": highest_until(ramp, seconds) if begun_at else None}
 
 
 def exit_meaning(view: BatchView) -> str:
@@ -86,12 +118,13 @@ def _sessions_of(run: Run, sessions: tuple[Session, ...]) -> list[Session]:
     return sorted(own, key=lambda session: session.intended_at)
 
 
-def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, Any]:
+def _run(run: Run, sessions: list[Session], result_url: ResultUrl, plan: Plan) -> dict[str, Any]:
     session = sessions[-1] if sessions else None
     return {
         "id": run.run_id,
         "index": run.index,
         "scenario": run.scenario_id,
+        "matrix": plan.scenarios[run.scenario_position].cell,
         **_asked_for(run),
         "status": run.status.value,
         "outcome": run.outcome.value if run.outcome else None,

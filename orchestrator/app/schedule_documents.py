@@ -54,7 +54,8 @@ def _plan(schedule: Schedule) -> dict[str, Any] | None:
         plan = plan_from_document(schedule.plan_document)
     except StateUnusable:
         return None  # a fire says so, too
-    return {"name": plan.name, "digest": plan.digest, "runs": plan.run_count, "agent": plan.agent.label}
+    runs = None if plan.selections else plan.run_count  # what it selects is looked up at each fire
+    return {"name": plan.name, "digest": plan.digest, "runs": runs, "agent": plan.agent.label}
 
 
 def upcoming_answer(one: Upcoming, schedule: Schedule) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from orchestrator.app.preflight import check_keys
+from orchestrator.app.selection import unable
 from orchestrator.clock import Clock
 from orchestrator.domain.audit import BY_FILE
 from orchestrator.domain.errors import Conflict, OrchestratorError
@@ -29,7 +30,7 @@ from orchestrator.domain.schedule import (
     ScheduleRecord,
     in_blackout,
 )
-from orchestrator.engine.firing import FirePlan, carry_out, plan_to_fire
+from orchestrator.engine.firing import FirePlan, Resolve, carry_out, plan_to_fire, selected
 from orchestrator.plans import next_fires, occurrence, schedule_document, schedule_from_document
 from orchestrator.settings import Settings
 from orchestrator.store import audit as audit_rows
@@ -193,17 +194,22 @@ async def fire_now(
     client_key: str | None = None,
     speed: float = 1.0,
     settings: Settings | None = None,
+    resolve: Resolve = unable,
 ) -> tuple[Fire, bool]:
     """Fire a schedule once by hand, also while it is paused or in a blackout; it is recorded as manual.
 
     Its overlap rule holds, unless `overlap` says otherwise for this once: `allow` begins at once, `queue` waits,
     `cancel` ends the earlier batch. Where the rule is `skip` and a batch is open: Conflict, for whoever asks wants to
     know; so where its plan cannot be carried out. `environ` holds what its templates may read, `settings` the
-    keys; None: the worker that takes the batch will have them. Whoever asks twice with one `client_key` gets one fire:
-    False beside it says that it was there already.
+    keys; None: the worker that takes the batch will have them. `resolve` asks Cekura what the plan selects. Whoever
+    asks twice with one `client_key` gets one fire: False beside it says that it was there already.
     """
     schedule = schedule_from_document((await store.read(partial(schedule_rows.get_schedule, name=name))).document)
     plan = plan_to_fire(schedule, environ)
+    if plan.loaded is not None and not plan.loaded.plan.resolved:
+        if (earlier := await _fired_before(store, name, at=clock.now(), client_key=client_key)) is not None:
+            return earlier, False
+        plan = await selected(plan, resolve)
     if plan.refusal:
         error = Conflict(f"schedule {name} cannot fire: {plan.refusal}")
         error.next_step = "Give the worker what its plan asks for, or change the plan; nothing was started."
@@ -223,6 +229,11 @@ async def fire_now(
     )
     fire = await store.write(unit)
     return fire, fire.due_at == now
+
+
+async def _fired_before(store: Store, name: str, *, at: datetime, client_key: str | None) -> Fire | None:
+    """The fire that was asked for with this key: it stands, whatever Cekura's list of scenarios has become."""
+    return await store.read(partial(fire_rows.find_fire, schedule=name, due_at=at, client_key=client_key))
 
 
 def _fired_by_hand(

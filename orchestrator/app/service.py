@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.app.gauges import keep_gauges
 from orchestrator.app.graph import Worker
+from orchestrator.app.notices import build_notifier
 from orchestrator.app.pools import sync_pools
 from orchestrator.app.schedules import sync_schedules
+from orchestrator.app.selection import resolve
 from orchestrator.domain.budget import SharedLimits
 from orchestrator.domain.errors import StateUnusable
 from orchestrator.domain.schedule import FireDecision
@@ -145,15 +147,27 @@ async def build_service(
         store=worker.store,
         clock=worker.clock,
         environ=environ,
+        resolve=partial(resolve, cekura=worker.remotes.cekura),
         speed=worker.speed,
         told=metrics.fired if metrics is not None else _untold,
         fired=worker.dispatcher.wake,
     )
+    notifier = build_notifier(
+        worker.store,
+        clock=worker.clock,
+        environ=environ,
+        result_url=worker.remotes.cekura.result_url,
+        told=metrics.noticed if metrics is not None else _unnoticed,
+    )
     gauges = [partial(keep_gauges, worker, metrics)] if metrics is not None else []
-    return Service(worker, keeper=keeper, parts=[scheduler.run, *gauges])
+    return Service(worker, keeper=keeper, parts=[scheduler.run, notifier.run, *gauges])
 
 
 def _untold(_schedule: str, _decision: FireDecision, _lag: timedelta | None) -> None:
+    """Nobody keeps count."""
+
+
+def _unnoticed(_kind: str, _result: str) -> None:
     """Nobody keeps count."""
 
 

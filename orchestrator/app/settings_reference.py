@@ -54,7 +54,12 @@ GROUPS: Final = (
     Group(
         title="Limits",
         text="Over everything that shares a state. Plans and pools have limits of their own, which hold as well.",
-        names=("ORCHESTRATOR_SESSIONS_LIMIT", "ORCHESTRATOR_CALLS_LIMIT", "ORCHESTRATOR_DATA_MESSAGE_LIMIT"),
+        names=(
+            "ORCHESTRATOR_SESSIONS_LIMIT",
+            "ORCHESTRATOR_CALLS_LIMIT",
+            "ORCHESTRATOR_CONFIRM_ABOVE",
+            "ORCHESTRATOR_DATA_MESSAGE_LIMIT",
+        ),
     ),
     Group(
         title="Service",

@@ -21,6 +21,7 @@ from orchestrator.app.statement import teardown_statement
 from orchestrator.app.surroundings import Surroundings
 from orchestrator.cli.console import duration, stderr_console, stdout_console
 from orchestrator.cli.interruption import Interruption
+from orchestrator.cli.notices import send_left
 from orchestrator.cli.progress import PlainLines
 from orchestrator.cli.surroundings import print_surroundings
 from orchestrator.cli.tables import counted, new_table, teardown_lines
@@ -38,8 +39,16 @@ BY_COMMAND: Final = "cancelled by `orchestrator cancel`"
 
 
 async def gc(path: Path | None, *, dry_run: bool, deadline: float) -> int:
-    """Show what is left and, unless `dry_run`, tear it down within `deadline` seconds."""
-    settings, console = load_settings(), stdout_console()
+    """Show what is left and, unless `dry_run`, tear it down within `deadline` seconds and send what notices wait."""
+    settings = load_settings()
+    code = await _gc(settings, path, dry_run=dry_run, deadline=deadline)
+    if not dry_run and code != ExitCode.CANCELLED:
+        await send_left(settings, os.environ)
+    return code
+
+
+async def _gc(settings: Settings, path: Path | None, *, dry_run: bool, deadline: float) -> int:
+    console = stdout_console()
     plan = load_plan(path, environ=os.environ).plan if path is not None else None
     found, driven = await _leftovers(settings, dry_run=dry_run)
     _print_leftovers(console, found, driven=driven)

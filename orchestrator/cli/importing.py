@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.cli.edge import print_json
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidSettings, Problem
-from orchestrator.domain.plan import Channel
 from orchestrator.plans.importing import Imported, Wishes, plan_of_requests
 from orchestrator.plans.json_text import ROOT, invalid_source, read_json
 from orchestrator.plans.requests import EXPECTED, read_requests

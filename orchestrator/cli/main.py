@@ -11,7 +11,7 @@ from orchestrator import __version__
 from orchestrator.cli.access import audit, tokens
 from orchestrator.cli.edge import carry_out
 from orchestrator.cli.options import AsJson, Batch, ChannelName, Flow, Logged, Overrides, PlanFile
-from orchestrator.cli.records import batches, pools, runs, sessions
+from orchestrator.cli.records import batches, notices, pools, runs, sessions
 from orchestrator.cli.schedule_group import schedules
 
 EXIT_CODES: Final = (
@@ -75,6 +75,9 @@ def run(
     drain: Annotated[
         bool, typer.Option("--drain", help="The first Ctrl-C lets calls under way finish; the second ends them.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Begin without asking, however many runs (ORCHESTRATOR_CONFIRM_ABOVE).")
+    ] = False,
     log_level: Logged = None,
 ) -> None:
     """Run one batch to its end: start, submit, watch, tear down, report.
@@ -93,6 +96,7 @@ def run(
         as_json=as_json,
         report_dir=report_dir,
         drain=drain,
+        yes=yes,
     )
     carry_out(lambda: work(order), as_json=as_json, log_level=log_level)
 
@@ -158,7 +162,7 @@ def import_(
     as comments above the plan, and on stderr.
     """
     from orchestrator.cli.importing import ImportOrder, import_plan
-    from orchestrator.domain.plan import Channel
+    from orchestrator.domain.channel import Channel
 
     order = ImportOrder(
         source=source,
@@ -350,7 +354,7 @@ def probe(
     )
 
 
-for _records in (batches, runs, sessions, schedules, pools, tokens, audit):
+for _records in (batches, runs, sessions, schedules, pools, notices, tokens, audit):
     app.add_typer(_records)
 
 

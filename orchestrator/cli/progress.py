@@ -176,6 +176,8 @@ def frame(view: BatchView, *, now: datetime, console: Console) -> RenderableType
     head = Text(f"{view.batch.name}  {view.batch.batch_id}", style="bold")
     body = [_line(run, now, console) for run in view.runs] if len(view.runs) <= MOST_LINES else [Text(phases(progress))]
     ending = [Text("cancelling: calls are ended, sessions and rooms torn down")] if view.batch.cancel_asked_at else []
+    if view.batch.stopped and not ending:
+        ending = [Text(f"{view.batch.stopped}; calls under way finish")]
     return Group(head, *body, Text(f"{bar(progress)}  {_times(progress)}"), Text(_counts(progress)), *ending)
 
 

@@ -1,4 +1,4 @@
-"""`batches`, `runs`, `sessions` and `pools`: what can be typed to look at the state, and to let a pool rest."""
+"""`batches`, `runs`, `sessions`, `pools`, `notices`: what can be typed to look at the state, and to let a pool rest."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ batches = new_group("batches", "List batches, or show one with its report.", "or
 runs = new_group("runs", "List a batch's runs, or show one.", "orchestrator runs show latest-3")
 sessions = new_group("sessions", "List sessions, or show one.", "orchestrator sessions list --batch latest")
 pools = new_group("pools", "List pools, show one with its cost, pause or resume it.", "orchestrator pools show support")
+notices = new_group(
+    "notices", "List what was told outside of batches that closed.", "orchestrator notices list --unsent"
+)
 
 Pool = Annotated[str, typer.Argument(metavar="POOL", help="Its name.")]
 
@@ -143,3 +146,19 @@ def resume_pool(pool: Pool, *, as_json: AsJson = False, log_level: Logged = None
     from orchestrator.cli import pools as work
 
     carry_out(lambda: work.resume(pool, as_json=as_json), as_json=as_json, log_level=log_level)
+
+
+@notices.command("list", epilog="Example:\n\norchestrator notices list --unsent")
+def list_notices(
+    *,
+    unsent: Annotated[bool, typer.Option("--unsent", help="Only those that wait, or were given up.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """List the newest notices: of which batch, why, and whether they were sent."""
+    from orchestrator.cli import notices as work
+
+    carry_out(
+        lambda: work.list_notices(unsent=unsent, limit=limit, as_json=as_json), as_json=as_json, log_level=log_level
+    )

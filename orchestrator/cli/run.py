@@ -24,9 +24,12 @@ from orchestrator.app.markdown import make_folder, write_reports
 from orchestrator.app.preflight import check_keys, check_remotes, check_time_scale
 from orchestrator.app.reading import open_reader, result_links, unsettled_of
 from orchestrator.app.report import report_document
+from orchestrator.app.selection import resolve_alone
+from orchestrator.cli.confirmation import confirm
 from orchestrator.cli.console import stderr_console, stdout_console
 from orchestrator.cli.edge import Underway, end_within, exit_now, print_json
 from orchestrator.cli.interruption import Interruption
+from orchestrator.cli.notices import tell_outside
 from orchestrator.cli.progress import Look, Teller, teller_for
 from orchestrator.cli.stopping import Stopping
 from orchestrator.cli.tables import counted, print_report
@@ -49,6 +52,7 @@ class RunOrder:
     as_json: bool
     report_dir: Path | None
     drain: bool
+    yes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,7 @@ async def run(order: RunOrder) -> int:
         make_folder(order.report_dir)
     conclude = partial(_conclude, order, teller)
     if order.resume is None:
-        report = await drive(_new(order, settings, teller), teller, conclude=conclude)
+        report = await drive(await _new(order, settings, teller), teller, conclude=conclude)
     else:
         report = await _resume(order, settings, teller, conclude)
     if report.early:
@@ -129,6 +133,8 @@ async def drive(assignment: Assignment, teller: Teller, *, conclude: Conclude | 
             stopping = Stopping(worker, batch_id, teller, drain=assignment.drain)
             left = await _drive_to_end(worker, batch_id, teller, interruption, stopping)
             view = left or await view_batch(worker.store, batch_id)
+            if left is None:
+                await tell_outside(worker, assignment.environ, teller, interruption, batch_id)
             document = report_document(view, result_url=worker.remotes.cekura.result_url)
             report = Report(view=view, document=document, early=left is not None)
             if report.early and conclude is not None:
@@ -149,7 +155,7 @@ async def _drive_to_end(
         raise Underway(error, batch_id=batch_id) from error
 
 
-def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
+async def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
     if order.plan is None:
         raise InvalidSettings(
             "there is no PLAN to run", next_step="Name a plan file, or continue an open batch with --resume."
@@ -160,10 +166,12 @@ def _new(order: RunOrder, settings: Settings, teller: Teller) -> Assignment:
         environ=os.environ,
         data_message_limit=settings.data_message_limit,
     )
-    for warning in loaded.warnings:
-        teller.note(f"warning: {warning}")
     if order.time_scale != 1:
         check_time_scale(settings, agent_url=loaded.plan.agent.url)
+    loaded = await resolve_alone(loaded, settings, clock=SystemClock(), speed=order.time_scale)
+    for warning in loaded.warnings:
+        teller.note(f"warning: {warning}")
+    confirm(loaded.plan, above=settings.confirm_above, yes=order.yes)
     return Assignment(
         command=f"orchestrator run {order.plan}",
         settings=settings,
@@ -192,6 +200,8 @@ async def _resume(order: RunOrder, settings: Settings, teller: Teller, conclude:
             return Report(view=view, document=report_document(view, result_url=links))
     if batch.cancel_asked_at is not None:
         teller.note(f"batch {batch.batch_id} was cancelled ({batch.cancel_reason}): it is only torn down")
+    elif batch.stopped:
+        teller.note(f"batch {batch.batch_id}: {batch.stopped}; calls under way finish, and nothing more is begun")
     check_variables(view.plan, os.environ)
     if batch.speed != 1:
         check_time_scale(settings, agent_url=view.plan.agent.url)

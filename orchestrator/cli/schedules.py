@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from orchestrator.app import schedules as cases
 from orchestrator.app.reading import open_reader, state_exists
 from orchestrator.app.schedule_documents import fire_answer, rule_answer, schedule_answer, upcoming_answer
 from orchestrator.app.schedules import ScheduleView, Upcoming, upcoming_of
+from orchestrator.app.selection import resolve_alone
 from orchestrator.cli.console import duration, local_moment, stdout_console
 from orchestrator.cli.edge import print_json
 from orchestrator.cli.tables import counted, new_table
@@ -83,11 +85,12 @@ async def fire(name: str, *, overlap: str | None, as_json: bool) -> int:
     if overlap is not None and overlap not in {one.value for one in Overlap}:
         words = ", ".join(one.value for one in Overlap)
         raise InvalidSettings(f"--overlap must be one of {words}, not {overlap!r}", next_step="Choose one of these.")
-    settings = load_settings()
+    settings, clock = load_settings(), SystemClock()
+    resolve = partial(resolve_alone, settings=settings, clock=clock)
     async with open_reader(settings) as store:
         rule = Overlap(overlap) if overlap is not None else None
         fired, _new = await cases.fire_now(
-            store, name, clock=SystemClock(), environ=None, actor=command_actor(), overlap=rule
+            store, name, clock=clock, environ=None, actor=command_actor(), overlap=rule, resolve=resolve
         )
     if as_json:
         print_json(fire_answer(fired))
@@ -148,7 +151,8 @@ def _print_view(console: Console, view: ScheduleView) -> None:
         return
     plan = answer["plan"]
     if plan is not None:
-        console.print(f"plan {plan['name']}: {counted(plan['runs'], 'run')} with {plan['agent']}", soft_wrap=True)
+        runs = "what it selects" if plan["runs"] is None else counted(plan["runs"], "run")
+        console.print(f"plan {plan['name']}: {runs} with {plan['agent']}", soft_wrap=True)
     console.print(
         f"overlap {schedule.overlap.value}; missed {schedule.missed.value}, within {duration(schedule.window)};"
         f" jitter {duration(schedule.jitter)}; {counted(len(schedule.blackouts), 'blackout')}"

@@ -16,6 +16,7 @@ from orchestrator.app.access import Gatekeeper, has_live_token
 from orchestrator.app.graph import Worker, open_worker
 from orchestrator.app.preflight import check_time_scale
 from orchestrator.app.readiness import ask_parts
+from orchestrator.app.selection import resolve
 from orchestrator.app.service import Left, Service, build_service
 from orchestrator.cli.console import stderr_console
 from orchestrator.cli.interruption import Interruption
@@ -114,6 +115,7 @@ async def _api_context(worker: Worker, settings: Settings, metrics: Metrics, not
         wake=worker.dispatcher.wake,
         speed=worker.speed,
         result_url=worker.remotes.cekura.result_url,
+        resolve=partial(resolve, cekura=worker.remotes.cekura),
     )
 
 

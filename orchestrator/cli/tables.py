@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.markdown import ramp_line, scenario_text
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
@@ -44,7 +45,7 @@ def print_report(console: Console, document: Document) -> None:
     """The whole end of a batch."""
     shown = _shown(document["runs"])
     console.print(_outcomes(document["runs"], shown, console))
-    for line in _links(shown):
+    for line in (*_links(shown), *_shared(document["results"])):
         console.print(line, soft_wrap=True)
     console.print()
     if document["phases"]:
@@ -63,13 +64,13 @@ def _shown(runs: Sequence[Document]) -> Sequence[Document]:
 
 def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Console) -> Table:
     table = new_table("run", "scenario", "outcome", "tries", "call", "result", "reason")
-    for name in ("run", "scenario", "outcome", "tries", "call", "result"):
-        column = table.columns[[column.header for column in table.columns].index(name)]
-        column.no_wrap = True
+    folding = {"reason", "scenario"} if any(run["matrix"] for run in shown) else {"reason"}
+    for column in table.columns:
+        column.no_wrap = column.header not in folding
     for run in shown:
         table.add_row(
             str(run["index"]),
-            str(run["scenario"]),
+            Text(scenario_text(run)),
             outcome_text(run["outcome"], console) if run["outcome"] else Text(run["status"]),
             str(run["attempts"]),
             duration(run["call_seconds"]) if run["call_seconds"] is not None else "-",
@@ -94,6 +95,11 @@ def _links(runs: Sequence[Document]) -> list[str]:
         if run["result_url"]:
             by_link[run["result_url"]].append(run["index"])
     return [f"{link}  (runs {', '.join(map(str, indexes))})" for link, indexes in by_link.items()]
+
+
+def _shared(results: Sequence[Document]) -> list[str]:
+    shared = [one for one in results if one["shared_url"]]
+    return _at_most([f"{one['shared_url']}  (result {one['id']}, for whoever has the link)" for one in shared])
 
 
 def phases_table(phases: Mapping[str, Mapping[str, float]]) -> Table:
@@ -183,6 +189,7 @@ def last_line(document: Document) -> str:
     batch, totals = document["batch"], document["totals"]
     word = "CANCELLED" if batch["cancelled"] else (batch["outcome"] or batch["status"]).upper()
     why = f" Reason: {batch['reason'].rstrip('.')}." if batch["reason"] else ""
+    why += f" {ramp_line(batch)}" if batch.get("ramp") else ""
     return (
         f"{word}: {totals['passed']} passed, {totals['failed']} failed, {totals['inconclusive']} inconclusive of "
         f"{totals['runs']}{_rate(document)}.{why} Exit code {batch['exit_code']}: {batch['exit_meaning']}."

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission
-from orchestrator.domain.plan import Channel
 
 ENDPOINTS: Final[Mapping[Channel, str]] = {
     Channel.PIPECAT_V2: "run_scenarios_pipecat_v2",

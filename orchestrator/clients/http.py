@@ -262,7 +262,7 @@ class RemoteHttp:
         if json is None:
             length = [] if method == "GET" else [(b"Content-Length", b"0")]
             return httpx.Request(method, url, headers=self._headers + length, stream=NOTHING)
-        body = _encoded(json)
+        body = encoded(json)
         about = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]
         return httpx.Request(method, url, headers=self._headers + about, stream=httpx.ByteStream(body))
 
@@ -379,8 +379,8 @@ def _wire_headers(headers: Mapping[str, str], *, base_url: str) -> Headers:
     return [(name.encode(), value.encode()) for name, value in {**usual, **headers}.items()]
 
 
-def _encoded(body: Any) -> bytes:
-    """JSON as httpx writes it: compact, UTF-8, and no number that JSON has not."""
+def encoded(body: Any) -> bytes:
+    """What goes onto the wire: JSON as httpx writes it: compact, UTF-8, and no number that JSON has not."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -47,8 +47,9 @@ class Batch:
 
     `cancel_drains`: it is cancelled, but calls under way may finish. `refusal` is why the batch ended before it cost
     anything (a key or a request refused by the first start). `owner` is the worker that drives it, None while it waits
-    for one. `client_key`: whoever asks twice with one key gets one batch. `poked_at`: when somebody last heard that
-    Cekura has news of it.
+    for one. `stopped` is why its ramp was stopped before its end (at `stopped_at`): nothing more was begun, and the
+    gate judges what was. `client_key`: whoever asks twice with one key gets one batch. `poked_at`: when somebody last
+    heard that Cekura has news of it.
     """
 
     batch_id: str
@@ -69,6 +70,8 @@ class Batch:
     client_key: str | None = None
     schedule: str | None = None
     poked_at: datetime | None = None
+    stopped: str = ""
+    stopped_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,9 @@ class CallBudget:
     While AUTO is not learnt, now and then `beyond` runs more than the judged rule allows may go, until the first of
     them, the `explorer`, is called; the next time twice as many (`further`). `behind` counts the polls that showed a
     queue behind evaluations. `waited` are the Cekura runs that the last poll showed queued although we used fewer slots
-    than we count on, and `in_call` how many calls it showed.
+    than we count on, and `in_call` how many calls it showed. `level`: how many runs a ramp lets be on their way to a
+    call or in it, those started ahead included; None without one. `reached`: the highest level so far; fewer calls and
+    evaluations than that prove nothing, for the level may have fallen.
     """
 
     limit: int
@@ -51,6 +53,8 @@ class CallBudget:
     behind: int = 0
     waited: frozenset[int] = frozenset()
     in_call: int = 0
+    level: int | None = None
+    reached: int = 0
 
     @staticmethod
     def of(limits: Limits, now: datetime) -> CallBudget:
@@ -60,10 +64,14 @@ class CallBudget:
             limit=limits.calls, working=limits.calls, rule=rule, changed_at=now, learns=rule is SlotRule.AUTO
         )
 
+    def at_level(self, level: int) -> CallBudget:
+        """The budget at this level of a ramp; what was learnt of others' calls stays, and so do calls under way."""
+        working = self.working + level - self.limit if level > self.limit else min(self.working, level)
+        return replace(self, limit=level, working=working, level=level, reached=max(self.reached, level))
+
     def used(self, statuses: Counter[RunStatus]) -> int:
         """How many slots are taken or spoken for."""
-        coming = sum(statuses[status] for status in _COMING_OR_CALLED)
-        return coming + (0 if self.rule is SlotRule.CALL_ENDED else statuses[RunStatus.CALL_ENDED])
+        return _coming(statuses) + (0 if self.rule is SlotRule.CALL_ENDED else statuses[RunStatus.CALL_ENDED])
 
     def free(self, statuses: Counter[RunStatus], *, soon: int = 0) -> int:
         """How many more runs may be started towards a call.
@@ -72,7 +80,8 @@ class CallBudget:
         is more than the judged rule allows: by one at first, then by more, because bots on their way fill no slots.
         """
         free = self.working + self.beyond - self.used(statuses) + soon
-        return max(free, self.further if free == 0 and self._may_explore(statuses) else 0)
+        free = max(free, self.further if free == 0 and self._may_explore(statuses) else 0)
+        return free if self.level is None else max(0, min(free, self.level - _coming(statuses)))
 
     def callable(self, statuses: Counter[RunStatus], *, posting: int) -> int:
         """How many more rooms may be handed to Cekura now: `working` calls at once, were there place for more.
@@ -117,7 +126,7 @@ class CallBudget:
         again = stuck and not queued.isdisjoint(self.waited)
         waited = queued if stuck else frozenset[int]()
         polled = replace(self, waited=waited, in_call=in_call, behind=self.behind + behind)
-        if self.learns and busy > self.working:
+        if self.learns and busy > max(self.working, self.reached):
             return replace(polled._learned(SlotRule.CALL_ENDED), behind=0)  # noqa: SLF001  its own
         if self.learns and polled.behind >= PROOF:
             return polled._learned(SlotRule.JUDGED)  # noqa: SLF001  its own
@@ -133,6 +142,10 @@ class CallBudget:
         if self.working >= self.limit or at - self.changed_at < RAISE_AFTER:
             return self
         return replace(self, working=self.working + 1, changed_at=at)
+
+
+def _coming(statuses: Counter[RunStatus]) -> int:
+    return sum(statuses[status] for status in _COMING_OR_CALLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

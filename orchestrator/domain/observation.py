@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.domain.plan import Channel
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.secret import MeetingToken
 
 Json = Mapping[str, Any]

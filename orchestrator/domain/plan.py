@@ -6,28 +6,18 @@ Durations are seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.notice import NotificationSpec
+from orchestrator.domain.ramp import Ramp
 
 Json = Mapping[str, Any]
-
-
-class Channel(StrEnum):
-    """How a run reaches the agent: `pipecat_v1` is ours to drive, the others are Cekura's."""
-
-    PIPECAT_V1 = "pipecat_v1"
-    PIPECAT_V2 = "pipecat_v2"
-    LIVEKIT_V2 = "livekit_v2"
-    VOICE = "voice"
-
-    @property
-    def automated(self) -> bool:
-        """True where Cekura starts and ends the sessions itself: one request, and we follow its runs."""
-        return self is not Channel.PIPECAT_V1
+TagFilter = Literal["or", "and", "not"]  # scenarios with any of the tags, with all of them, with none of them
 
 
 class AgentKind(StrEnum):
@@ -84,13 +74,48 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioSpec:
-    """One scenario to run: templates are still unrendered (they may name secrets from the environment)."""
+    """One scenario to run: templates are still unrendered (they may name secrets from the environment).
+
+    `cell` is the cell of the matrix it runs in, `profile` what its test profile holds for the bot; both plain data.
+    """
 
     scenario_id: int
     repeat: int
     body: Json
     publish_data_message: Any
     has_data_message: bool
+    cell: Json = field(default_factory=dict)
+    profile: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioSelection:
+    """Scenarios that Cekura is asked for before a batch begins; each is run with the values beside them.
+
+    `entry` is its place in the file's list, `position` how many of the plan's scenarios stand before it. An empty
+    `folder_path` selects what lies in no folder, None does not ask for a folder.
+    """
+
+    entry: int
+    position: int
+    tags: tuple[str, ...]
+    tag_filter: TagFilter
+    folder_path: str | None
+    project_id: int | None
+    repeat: int
+    body: Json
+    publish_data_message: Any
+    has_data_message: bool
+
+    @property
+    def label(self) -> str:
+        """What it selects, in words."""
+        joined = (" and " if self.tag_filter == "and" else " or ").join(self.tags)
+        tags = f"none of tags {joined}" if self.tag_filter == "not" else f"tags {joined}"
+        folder = f"folder {self.folder_path}" if self.folder_path else "no folder"
+        project = "" if self.project_id is None else f"project {self.project_id}"
+        asked = [(self.tags, tags), (self.folder_path is not None, folder), (project, project)]
+        return ", ".join(text for said, text in asked if said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +201,11 @@ class Plan:
     """One validated plan. `digest` identifies its content; `env_names` are the variables its templates may read.
 
     `automated` is there on automated channels. `result_name`: what Cekura's results are called; None: as the plan.
+    `cells` are those of its matrix, none where it has none: each entry of the file is a scenario for every cell.
+    `selections` are still to be looked up at Cekura, and so are test profiles where `profiles_due`.
+    `share_seconds`: how long a link to each of them is good for; None: none is made.
+    `ramp` bounds the calls at once as the batch goes on; None: its limits alone do.
+    `notifications`: who is told of a batch's end.
     """
 
     name: str
@@ -195,16 +225,30 @@ class Plan:
     channel: Channel = Channel.PIPECAT_V1
     automated: AutomatedSpec | None = None
     result_name: str | None = None
+    notifications: tuple[NotificationSpec, ...] = ()
+    share_seconds: float | None = None
+    ramp: Ramp | None = None
+    cells: tuple[Json, ...] = ()
+    selections: tuple[ScenarioSelection, ...] = ()
+    profiles_due: bool = False
+
+    @property
+    def resolved(self) -> bool:
+        """True when every scenario is known: only then may it become a batch."""
+        return not (self.selections or self.profiles_due)
 
     @property
     def run_count(self) -> int:
-        """How many runs one batch of this plan has."""
+        """How many runs one batch of this plan has; what is still to be selected is not among them."""
         if self.automated is not None:
             return len(self.scenarios) * self.automated.frequency * len(self.automated.combinations)
         return sum(scenario.repeat for scenario in self.scenarios)
 
     def faster(self, speed: float) -> Plan:
-        """The same plan with every duration divided by `speed`, for a sandbox that runs faster than life."""
+        """The same plan with every duration divided by `speed`, for a sandbox that runs faster than life.
+
+        A ramp keeps its seconds, which stop rules speak of: whoever follows it multiplies what has passed instead.
+        """
         return replace(
             self,
             limits=replace(self.limits, starts_per_second=self.limits.starts_per_second * speed),

@@ -226,7 +226,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelAsked:
-    """The batch is being cancelled."""
+    """The batch is being cancelled, or its ramp was stopped before the run was called."""
 
     at: datetime
     reason: str

@@ -6,6 +6,7 @@ so that whatever a lost answer left behind has a name and a bound here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -107,6 +108,11 @@ class Session:
         """True when both session and room are confirmed gone or bounded and named."""
         return not self.exists or (self.session_end.state in SETTLED and self.room_end.state in SETTLED)
 
+    @property
+    def given_at(self) -> datetime:
+        """When its run was given it: when its start was intended, or when it was taken out of a pool."""
+        return self.taken_at or self.intended_at
+
     def holds_budget(self, now: datetime) -> bool:
         """True while the session counts against the session budget: until its end is confirmed or its bound passed.
 
@@ -117,3 +123,8 @@ class Session:
         if self.status is SessionStatus.UNFOUND:
             return False  # it may land yet, which is why it is bounded; nothing of it takes a place now
         return not (self.agent_kind is AgentKind.PIPECAT_RUNNER and self.session_end.state is Teardown.BOUNDED)
+
+
+def first_start(sessions: Iterable[Session]) -> datetime | None:
+    """When the first of these was begun for a run, or given to one; None where there is none. Ramps count from it."""
+    return min((session.given_at for session in sessions), default=None)

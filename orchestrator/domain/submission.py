@@ -8,7 +8,7 @@ to confuse: there one submission carries each scenario many times.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -33,7 +33,7 @@ class Submission:
     """One POST; `scenario_ids` are distinct by construction.
 
     On an automated channel it bears a `name` that no other has, by which a lost answer is found, and `calls`, how many
-    of its calls there are at once.
+    of its calls there are at once. Whoever knows `shared_url` may read its result.
     """
 
     submission_id: str
@@ -47,6 +47,7 @@ class Submission:
     note: str = ""
     name: str = ""
     calls: int | None = None
+    shared_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

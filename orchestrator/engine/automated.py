@@ -13,7 +13,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -47,7 +47,10 @@ HOLDING: Final = frozenset({RunStatus.PLANNED, RunStatus.SUBMITTED, RunStatus.IN
 
 
 class AutomatedSubmitter:
-    """Submits the runs of one batch. `refuse` ends the batch before it costs anything, with the reason."""
+    """Submits the runs of one batch.
+
+    `refuse` ends the batch before it costs anything, with the reason. `held_back`: nothing new is begun for now.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class AutomatedSubmitter:
         speed: float,
         end_call: EndCall,
         refuse: Callable[[str], None],
+        held_back: Callable[[], bool],
     ) -> None:
         self._roster = roster
         self._remotes = remotes
@@ -69,10 +73,14 @@ class AutomatedSubmitter:
             roster=roster, remotes=remotes, clock=clock, speed=speed, end_call=end_call
         )
         self._refuse = refuse
+        self._held_back = held_back
         self._most = calls_at_once(roster.plan)
+        self._longest_call = timedelta(seconds=roster.plan.timeouts.run)
         self._submissions: dict[str, Submission] = {}
         self._unsettled: set[str] = set()  # submissions in a POST or being looked up: their calls may be under way
-        self._proven = False
+        self._sizes: dict[str, int] = {}  # how many runs each submission was to carry
+        self._doubted: dict[str, datetime] = {}  # submissions given up whose calls may be under way, and until when
+        self._proven = False  # some submission was taken, or may have been: what is refused now is not for nothing
         self._failures = 0
         self._hold_until = 0.0
         self._refused_since: float | None = None
@@ -85,39 +93,57 @@ class AutomatedSubmitter:
     def patience(self, run: Run) -> timedelta:
         """How long after its submission a run's call may begin and end: its turn comes after others of its result."""
         submission = self._submissions.get(run.submission_id or "")
-        turns = 1
-        if submission is not None and submission.calls:
-            turns = math.ceil(len(self._settlement.carried(submission)) / submission.calls)
-        return timedelta(seconds=self._roster.plan.timeouts.run * max(1, turns))
+        return self._patience(submission) if submission is not None else self._longest_call
+
+    def _patience(self, submission: Submission) -> timedelta:
+        turns = math.ceil(self._sizes[submission.submission_id] / (submission.calls or self._most))
+        return self._longest_call * max(1, turns)
 
     async def run(self) -> None:
-        """Submit until every run has its outcome."""
+        """Submit until every run has its outcome; call `recover` before."""
         bell = self._roster.bell()
         async with asyncio.TaskGroup() as posts:
-            await self._resume(posts)
+            for submission_id in list(self._unsettled):
+                submission = self._submissions[submission_id]
+                posts.create_task(self._look_up_left(submission), name=f"look up {submission_id}")
             while not self._roster.finished:
                 if not await self._begin_one(posts):
                     await bell.wait(LOOK_EVERY / self._speed)
 
     # --- what an earlier process began ---------------------------------------------------------------------------
 
-    async def _resume(self, posts: asyncio.TaskGroup) -> None:
+    async def recover(self) -> None:
+        """Take up what an earlier process began; before the batch may be ended, so that nobody is ended unasked."""
         query = partial(submission_rows.list_submissions, batch_id=self._roster.batch.batch_id)
         for submission in await self._roster.read(query):
-            self._submissions[submission.submission_id] = submission
-            self._proven |= submission.status is SubmissionStatus.ACCEPTED
+            self._note(submission, size=len(self._settlement.carried(submission)))
+            self._proven |= submission.status in {SubmissionStatus.ACCEPTED, SubmissionStatus.UNKNOWN}
             if submission.status is SubmissionStatus.INTENT:
                 await self._settlement.give_back(submission, note=NEVER_SENT)
             elif submission.status is SubmissionStatus.SENT:
                 self._unsettled.add(submission.submission_id)
-                posts.create_task(self._look_up(submission), name=f"look up {submission.submission_id}")
 
-    async def _look_up(self, submission: Submission) -> None:
+    async def _look_up_left(self, submission: Submission) -> None:
         try:
-            await self._settlement.look_up(submission)
+            await self._look_up(submission)
         finally:
             self._unsettled.discard(submission.submission_id)
             self._roster.ring()
+
+    async def _look_up(self, submission: Submission) -> None:
+        """Look for what a lost answer was about; where not even that can be seen, its calls count until they are over.
+
+        Whatever comes of it, something may have been paid for.
+        """
+        doubted = await self._settlement.look_up(submission)
+        self._proven = True
+        if doubted:
+            since = submission.sent_at or submission.intended_at
+            self._doubted[submission.submission_id] = since + self._patience(submission)
+
+    def _note(self, submission: Submission, *, size: int) -> None:
+        self._submissions[submission.submission_id] = submission
+        self._sizes[submission.submission_id] = size
 
     # --- what goes next --------------------------------------------------------------------------------------------
 
@@ -141,14 +167,14 @@ class AutomatedSubmitter:
         granted = await self._roster.apply_all(dict.fromkeys(portion.run_ids, fact), intent)
         if granted is None:
             return False
-        self._submissions[granted.submission_id] = granted
+        self._note(granted, size=len(portion.run_ids))
         self._unsettled.add(granted.submission_id)
         posts.create_task(self._submit(granted, portion), name=f"submit {granted.submission_id}")
         return True
 
     def _due(self) -> Portion | None:
         """The next POST, were there calls for it; none while the first, or the last refused for now, is waited for."""
-        if self._roster.closing or self._clock.monotonic() < self._hold_until:
+        if self._roster.closing or self._held_back() or self._clock.monotonic() < self._hold_until:
             return None
         if not self._proven and self._unsettled:
             return None
@@ -160,12 +186,15 @@ class AutomatedSubmitter:
         return [run for run in self._roster.of_status(RunStatus.PLANNED) if run.waits]
 
     def _held(self) -> int:
-        """How many calls this batch's submissions hold, by the rule of `store/budget`."""
+        """How many calls this batch's submissions hold: as `store/budget` counts, and those nobody can rule out."""
+        now = self._clock.now()
+        doubted = (self._submissions[one] for one, until in self._doubted.items() if now < until)
+        held = sum(min(self._sizes[one.submission_id], one.calls or self._most) for one in doubted)
         runs: dict[str, int] = {}
         for run in self._roster.of_status(*HOLDING):
             if run.submission_id is not None:
                 runs[run.submission_id] = runs.get(run.submission_id, 0) + 1
-        return sum(min(count, self._submissions[one].calls or count) for one, count in runs.items())
+        return held + sum(min(count, self._submissions[one].calls or count) for one, count in runs.items())
 
     def _intent(self, portion: Portion, *, calls: int) -> Submission:
         plan, batch_id, submission_id = self._roster.plan, self._roster.batch.batch_id, str(uuid.uuid4())
@@ -211,7 +240,7 @@ class AutomatedSubmitter:
             await self._refused_for_now(error)
         except (OutcomeUnknown, RemoteProtocolError) as error:
             logger.warning("the answer to a submission was lost; looking it up", error=str(error))
-            await self._settlement.look_up(submission)
+            await self._look_up(submission)
         except RemoteError as error:
             await self._refused(submission, error)
         else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission
-from orchestrator.domain.plan import AutomatedSpec, Channel, Plan
+from orchestrator.domain.plan import AutomatedSpec, Plan
 from orchestrator.domain.run import Run
 from orchestrator.domain.submission import Portion
 from orchestrator.plans import render_run

@@ -7,7 +7,7 @@ since: what is found so is ours. What is not found within the plan's `timing.loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -75,19 +75,25 @@ class AutomatedSettlement:
         fact = SubmissionFailed(at=self._clock.now(), reason=sentence(error))
         await self._settle(submission, self._all(submission, fact), SubmissionStatus.REJECTED, note=str(error))
 
-    async def look_up(self, submission: Submission) -> None:
-        """Find what a lost submission made, by reading only; in the end it is `unknown`."""
+    async def look_up(self, submission: Submission) -> bool:
+        """Find what a lost submission made, by reading only; in the end it is `unknown`.
+
+        True where its calls may well be under way: not even the list told that there is no result of its name.
+        """
         self._roster.observer.submission("lost")
         interval = min(LOOK_AGAIN / self._speed, self._roster.plan.timing.lookup / 4)
         until = self._clock.monotonic() + self._roster.plan.timing.lookup
+        named: list[AcceptedSubmission] | None = None
         while self._clock.monotonic() < until:
             await self._clock.sleep(interval)
-            found = await self._found(submission, partly=self._clock.monotonic() >= until - interval)
+            named = await self._named(submission)
+            found = self._settling(submission, named or [], partly=self._clock.monotonic() >= until - interval)
             if found is not None:
                 note = f"its answer was lost; found as result {found.cekura_result_id} by its name"
                 await self.accept(submission, found, note=note)
-                return
+                return False
         await self.leave_unknown(submission)
+        return named != []
 
     async def leave_unknown(self, submission: Submission) -> None:
         """Say what could not be settled, with what an operator needs to look for it."""
@@ -95,22 +101,27 @@ class AutomatedSettlement:
         fact = SubmissionFailed(at=self._clock.now(), reason=reason)
         await self._settle(submission, self._all(submission, fact), SubmissionStatus.UNKNOWN, note=reason)
 
-    async def _found(self, submission: Submission, *, partly: bool) -> AcceptedSubmission | None:
-        """The one result of this name with all its runs; `partly`: with those it has."""
+    async def _named(self, submission: Submission) -> list[AcceptedSubmission] | None:
+        """The results of this submission's name; None where they cannot be read."""
         if submission.sent_at is None:
-            return None
+            return []
         try:
-            results = await self._remotes.cekura.list_results(
+            return await self._remotes.cekura.list_results(
                 cekura_agent_id=submission.cekura_agent_id,
                 since=submission.sent_at - CLOCK_SLACK,
                 name=submission.name,
             )
         except RemoteError:
             return None
-        if len(results) != 1:
+
+    def _settling(
+        self, submission: Submission, named: Sequence[AcceptedSubmission], *, partly: bool
+    ) -> AcceptedSubmission | None:
+        """The one result of its name with all its runs; `partly`: with those it has."""
+        if len(named) != 1:
             return None
-        whole = len(results[0].runs) >= len(self.carried(submission))
-        return results[0] if whole or partly else None
+        whole = len(named[0].runs) >= len(self.carried(submission))
+        return named[0] if whole or partly else None
 
     def _all(self, submission: Submission, fact: Fact) -> dict[str, Fact]:
         return {run.run_id: fact for run in self.carried(submission)}

@@ -24,12 +24,15 @@ from orchestrator.domain.session import Session
 from orchestrator.domain.verdict import Outcome
 from orchestrator.engine.automated import AutomatedSubmitter
 from orchestrator.engine.calls import CallEnds
+from orchestrator.engine.closing import close_batch
 from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, Submits, end_runs
+from orchestrator.engine.labels import label_results
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
 from orchestrator.engine.observer import NOBODY, Observer
 from orchestrator.engine.outage import Outage
+from orchestrator.engine.ramping import Ramping
 from orchestrator.engine.readiness import Readiness
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.remotes import Remotes
@@ -139,7 +142,7 @@ class Driver:
             roster.alarm()
 
     def hold_starts(self) -> None:
-        """Start no more sessions; what was started goes its way."""
+        """Start no more sessions, and submit nothing to automated channels; what was begun goes its way."""
         self._starts_held = True
 
     async def stand_still(self, *, seconds: float) -> None:
@@ -153,8 +156,9 @@ class Driver:
 
     @property
     def busy(self) -> bool:
-        """Whether any session of a driven batch is on its way to a call, or in it."""
-        return any(roster.count(*UNTIL_CALL_ENDED) for roster in self.rosters.values())
+        """Whether any session of a driven batch is on its way to a call, or in it; those of Cekura need nobody here."""
+        ours = (roster for roster in self.rosters.values() if not roster.plan.channel.automated)
+        return any(roster.count(*UNTIL_CALL_ENDED) for roster in ours)
 
     @property
     def _paying(self) -> bool:
@@ -207,16 +211,16 @@ class Driver:
             await self._to_torn_down(roster)
             await self._calls.settle(LAST_CALL_ENDS)
             await give_up_submissions(roster)
+            if not self._hurried:
+                await label_results(roster, remotes=self._remotes, clock=self._clock)
             await self._close(roster, gate_outcome(roster.plan.gate, count(roster.runs.values())))
         finally:
             del self.rosters[batch_id]
             self._observer.let_go(batch_id)
 
     async def _close(self, roster: Roster, outcome: Outcome) -> None:
-        closed = partial(
-            batch_rows.record_closed, batch_id=roster.batch.batch_id, at=self._clock.now(), outcome=outcome
-        )
-        await roster.write_unit(closed)
+        close = partial(close_batch, batch_id=roster.batch.batch_id, plan=roster.plan)
+        await roster.write_unit(partial(close, at=self._clock.now(), outcome=outcome))
 
     async def _open(self, batch: Batch) -> Roster:
         plan = plan_from_document(batch.document)
@@ -255,14 +259,13 @@ class Driver:
         )
 
     async def _run_loops(self, roster: Roster) -> None:
-        """Everything that moves the runs of a batch to their outcomes, until each has one."""
         refusals: list[str] = []
 
         def refuse(reason: str) -> None:
             refusals.append(reason)
             roster.alarm()
 
-        roster.closing = roster.batch.cancel_asked_at is not None
+        roster.closing = roster.batch.cancel_asked_at is not None or bool(roster.batch.stopped)
         loops = self._automated_loops if roster.plan.channel.automated else self._session_loops
         await loops(roster, refusals, refuse)
 
@@ -275,13 +278,11 @@ class Driver:
             speed=roster.batch.speed,
             end_call=self._calls.end_call,
             refuse=refuse,
+            held_back=lambda: self._starts_held,
         )
+        await submitter.recover()
         watcher = Watcher(
-            roster=roster,
-            remotes=self._remotes,
-            clock=self._clock,
-            random=self._random,
-            patience=submitter.patience,
+            roster=roster, remotes=self._remotes, clock=self._clock, random=self._random, patience=submitter.patience
         )
         ending = self._ending(roster, submitter, refusals)
         async with asyncio.TaskGroup() as loops:
@@ -290,6 +291,7 @@ class Driver:
 
     async def _session_loops(self, roster: Roster, refusals: list[str], refuse: Callable[[str], None]) -> None:
         speed, agent = roster.batch.speed, roster.plan.agent
+        ramping = Ramping(roster=roster, clock=self._clock, speed=speed)
         recovery = self._recovery(roster)
         settlement = Settlement(
             roster=roster, remotes=self._remotes, clock=self._clock, speed=speed, end_call=self._calls.end_call
@@ -316,6 +318,7 @@ class Driver:
                 on_lost=partial(recovery.look_for, tasks=loops),
                 refuse=refuse,
                 held_back=lambda: self._starts_held or submitter.failing or bool(refusals),
+                ramping=ramping,
             )
             watcher = Watcher(
                 roster=roster, remotes=self._remotes, clock=self._clock, starter=starter, random=self._random
@@ -325,7 +328,7 @@ class Driver:
             departures = Departures(roster=roster, remotes=self._remotes, clock=self._clock)
             outage = self._outage(roster)
             ending = self._ending(roster, submitter, refusals)
-            for loop in (starter, submitter, readiness, watcher, departures, outage, ending):
+            for loop in (starter, submitter, readiness, watcher, departures, outage, ending, ramping):
                 loops.create_task(loop.run(), name=f"{type(loop).__name__} {roster.batch.batch_id}")
 
     def _ending(self, roster: Roster, submitter: Submits, refusals: list[str]) -> Ending:

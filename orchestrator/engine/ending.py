@@ -1,8 +1,9 @@
-"""Ends a batch before its time: when somebody cancels it, when a remote refuses it, when it cannot go on.
+"""Ends a batch before its time: when somebody cancels it, when a remote refuses it, when its ramp was stopped.
 
 Ending begins nothing new, ends the calls under way and condemns every session, in that order: a call that ends by name
-is not cut short, and a session that is condemned is stopped by the reaper at once. A batch that drains lets its calls
-come to their own end first. Whoever looks at the batch's row also sees there that Cekura is said to have news.
+is not cut short, and a session that is condemned is stopped by the reaper at once. A batch that drains, or whose ramp
+was stopped, lets its calls come to their own end first. Whoever looks at the batch's row also sees there that Cekura is
+said to have news.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Ending:
         self._poked_at = roster.batch.poked_at
 
     async def run(self) -> None:
-        """Notice a committed wish to cancel, or a refusal of the first start, and end every run."""
+        """Notice a committed wish to cancel or to stop, or a refusal of the first start, and end every run."""
         bell = self._roster.alarm_bell()  # every look reads the batch's row: not at each change of a run
         while not self._roster.finished:
             batch = await self._batch()
@@ -72,6 +73,9 @@ class Ending:
                 refusal = partial(batch_rows.record_refusal, batch_id=batch.batch_id, reason=reason)
                 await self._roster.write_unit(refusal)
                 await self._end(reason)
+            elif batch.stopped:
+                self._close(batch)
+                await self._drain(batch.stopped)
             else:
                 await bell.wait(LOOK_EVERY)
 
@@ -89,10 +93,9 @@ class Ending:
 
         Its call may be under way, and can be ended only once it has a name; without that it would be cut short.
         """
-        self._roster.batch = batch
-        self._roster.closing = True
+        self._close(batch)
         if batch.cancel_drains:
-            await self._drain(batch)
+            await self._drain(batch.cancel_reason)
             return
         await self._end(batch.cancel_reason, but=self._submitter.unsettled())
         await self._settled()
@@ -100,10 +103,14 @@ class Ending:
         await self._end(batch.cancel_reason, but=unnamed)
         await self._end(UNNAMED.format(reason=batch.cancel_reason))
 
-    async def _drain(self, batch: Batch) -> None:
+    def _close(self, batch: Batch) -> None:
+        self._roster.batch = batch
+        self._roster.closing = True
+
+    async def _drain(self, reason: str) -> None:
         """End whatever was not submitted; look again soon, because calls end and the wish may grow stronger."""
         with_cekura = {run.run_id for run in self._roster.of_status(*WITH_CEKURA)}
-        await self._end(batch.cancel_reason, but=with_cekura | self._submitter.unsettled())
+        await self._end(reason, but=with_cekura | self._submitter.unsettled())
         await self._roster.rest(LOOK_EVERY)
 
     async def _settled(self) -> None:

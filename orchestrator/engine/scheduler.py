@@ -7,6 +7,7 @@ believed to be: a worker that finds it moved does nothing. The batches wait for 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +31,7 @@ from orchestrator.domain.schedule import (
     in_blackout,
     missed_before,
 )
-from orchestrator.engine.firing import FirePlan, begin_waiting, carry_out, plan_to_fire
+from orchestrator.engine.firing import FirePlan, Resolve, begin_waiting, carry_out, plan_to_fire, selected
 from orchestrator.plans import fires_between, next_fires, occurrence, schedule_from_document
 from orchestrator.store import fires as fire_rows
 from orchestrator.store import schedules as schedule_rows
@@ -38,6 +39,7 @@ from orchestrator.store.database import Store
 from orchestrator.store.schedules import Standing
 
 LOOK_EVERY: Final = 1.0
+ASKED_WITHIN: Final = 0.25  # of a look; an answer that takes longer is for a later one
 MADE_UP_AT_ONCE: Final = 50  # batches of one unit, where all missed fires are made up for
 LOOKED_AT_ONCE: Final = 20_000  # occurrences; more than the longest window holds
 Told = Callable[[str, FireDecision, timedelta | None], None]
@@ -45,12 +47,16 @@ Told = Callable[[str, FireDecision, timedelta | None], None]
 
 @dataclass(slots=True)
 class _Known:
-    """A schedule as its row was at `updated_at`, and which occurrence comes after `counted_from`."""
+    """A schedule as its row was at `updated_at`, and which occurrence comes after `counted_from`.
+
+    `selecting` asks Cekura which scenarios its plan means, for a fire that is due.
+    """
 
     schedule: Schedule
     updated_at: datetime
     counted_from: datetime | None = None
     upcoming: Occurrence | None = None
+    selecting: asyncio.Task[FirePlan] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ class _Due:
 
 class Scheduler:
     """One per worker. `told` hears what became of each fire, and how long after its moment; `fired` that there is a
-    batch to take. `speed` is that of the batches, and hurries the looks.
+    batch to take. `speed` is that of the batches, and hurries the looks. `resolve` looks up what a plan selects.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Scheduler:
         store: Store,
         clock: Clock,
         environ: Mapping[str, str],
+        resolve: Resolve,
         speed: float = 1.0,
         told: Told = lambda _name, _decision, _lag: None,
         fired: Callable[[], None] = lambda: None,
@@ -80,17 +87,24 @@ class Scheduler:
         self._store = store
         self._clock = clock
         self._environ = environ
+        self._resolve = resolve
         self._speed = speed
         self._told = told
         self._fired = fired
         self._known: dict[str, _Known] = {}
+        self._asking: set[asyncio.Task[FirePlan]] = set()
         self._troubles: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
-        while True:
-            await self.look()
-            await self._clock.sleep(LOOK_EVERY / self._speed)
+        try:
+            while True:
+                await self.look()
+                await self._clock.sleep(LOOK_EVERY / self._speed)
+        finally:
+            for task in self._asking:
+                task.cancel()
+            await asyncio.gather(*self._asking, return_exceptions=True)
 
     async def look(self) -> None:
         """Decide all that is due now; trouble with one schedule is logged once, and stops no other."""
@@ -125,7 +139,7 @@ class Scheduler:
             self._known[one.name] = known
         now = self._clock.now()
         if one.waiting:
-            await self._begin_waiting(known.schedule, now)
+            await self._begin_waiting(known, now)
         due = self._due(known, one.considered_until, now)
         if due is not None:
             await self._decide(known, one, due, now)
@@ -149,11 +163,32 @@ class Scheduler:
         return _Due(lost=lost, occurrences=begun, until=begun[-1].due_at if begun else since)
 
     async def _decide(self, known: _Known, one: Standing, due: _Due, now: datetime) -> None:
-        plan = plan_to_fire(known.schedule, self._environ)
+        plan = await self._plan(known)
+        if plan is None:
+            return
         unit = partial(self._decided, known=known, believed=one.considered_until, due=due, plan=plan, now=now)
         begins = {occurrence.due_at: occurrence.begins_at for occurrence in due.occurrences}
         for fire in await self._store.write(unit) or ():
             self._tell(fire, lag=(now - begins[fire.due_at]).total_seconds() if fire.due_at in begins else None)
+
+    async def _plan(self, known: _Known) -> FirePlan | None:
+        """A schedule's plan as it may be carried out now; None while Cekura is asked what it selects.
+
+        No other schedule waits for that: a later look takes the answer. Each fire asks anew.
+        """
+        plan = plan_to_fire(known.schedule, self._environ)
+        if plan.loaded is None or plan.loaded.plan.resolved:
+            return plan
+        task = known.selecting
+        if task is None:
+            task = known.selecting = asyncio.create_task(selected(plan, self._resolve), name="select scenarios")
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        await asyncio.wait([task], timeout=ASKED_WITHIN)
+        if not task.done():
+            return None
+        known.selecting = None
+        return task.result()
 
     def _decided(
         self, connection: Any, *, known: _Known, believed: datetime, due: _Due, plan: FirePlan, now: datetime
@@ -184,12 +219,15 @@ class Scheduler:
 
     # --- what waited -----------------------------------------------------------------------------------------------
 
-    async def _begin_waiting(self, schedule: Schedule, now: datetime) -> None:
+    async def _begin_waiting(self, known: _Known, now: datetime) -> None:
         """Let the fire that waits begin, once nothing it waits for is open, and no blackout is in the way."""
+        schedule = known.schedule
         still_open = await self._store.read(partial(fire_rows.open_batches, schedule=schedule.name))
         if still_open or in_blackout(schedule, now):
             return
-        plan = plan_to_fire(schedule, self._environ)
+        plan = await self._plan(known)
+        if plan is None:
+            return
         fire = await self._store.write(partial(self._begun, schedule=schedule, plan=plan, now=now))
         if fire is not None:
             self._tell(fire)

@@ -26,6 +26,7 @@ from orchestrator.domain.session import End, Session, SessionStatus, Teardown
 from orchestrator.engine.acquisition import Acquisition
 from orchestrator.engine.foresight import Foresight
 from orchestrator.engine.outage import LET_GO
+from orchestrator.engine.ramping import Ramping
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster, SessionUnit
 from orchestrator.engine.start_call import (
@@ -78,6 +79,7 @@ class Starter:
         on_lost: Callable[[Session], None],
         refuse: Callable[[str], None],
         held_back: Callable[[], bool],
+        ramping: Ramping,
     ) -> None:
         self._roster = roster
         self._remotes = remotes
@@ -89,8 +91,9 @@ class Starter:
         self._on_lost = on_lost
         self._refuse = refuse
         self._held_back = held_back
+        self._ramping = ramping
         self._agent = remotes.agent(roster.plan.agent.kind, roster.plan.agent.address)
-        self.calls = CallBudget.of(roster.plan.limits, clock.now())
+        self._calls = CallBudget.of(roster.plan.limits, clock.now())
         self._foresight = Foresight(roster=roster, clock=clock)
         self._acquisition = Acquisition(roster=roster, remotes=remotes, clock=clock, speed=speed)
         self._proven = any(session.answered_at for session in roster.sessions.values())
@@ -98,6 +101,21 @@ class Starter:
         self._hold_until = 0.0
         self._refusals = 0
         self._refused_since: float | None = None
+
+    @property
+    def calls(self) -> CallBudget:
+        """The call budget as it stands now: where the plan has a ramp, at its level."""
+        level = self._ramping.level()
+        return self._calls if level is None else self._calls.at_level(level)
+
+    @calls.setter
+    def calls(self, calls: CallBudget) -> None:
+        self._calls = calls
+
+    def _calls_for_starts(self) -> CallBudget:
+        """The same for a bot that is started now and joins later."""
+        level = self._ramping.level_for_starts()
+        return self._calls if level is None else self._calls.at_level(level)
 
     async def run(self) -> None:
         """Start sessions until no run needs one any more."""
@@ -150,7 +168,7 @@ class Starter:
     def _soon(self) -> int:
         """How many call slots will be free in time for a bot started now; not asked for while one is free anyway."""
         limits, statuses = self._roster.plan.limits, self._roster.statuses
-        if not statuses[RunStatus.PLANNED] or self.calls.free(statuses) > 0:
+        if not statuses[RunStatus.PLANNED] or self._calls_for_starts().free(statuses) > 0:
             return 0
         if self._roster.sessions_held() >= limits.concurrency:
             return 0
@@ -173,7 +191,7 @@ class Starter:
         due = plan_starts(
             planned=self._roster.count(RunStatus.PLANNED),
             statuses=self._roster.statuses,
-            calls=self.calls,
+            calls=self._calls_for_starts(),
             soon=soon,
             sessions_held=self._roster.sessions_held(),
             limits=self._roster.plan.limits,
@@ -271,6 +289,7 @@ class Starter:
         """Wait and ask again; when nothing of ours is under way, only for as long as the plan waits for capacity."""
         reason = sentence(error)
         self._hold_off(error)
+        self._ramping.note_refused(error)
         fact = StartRefused(at=self._clock.now(), reason=reason, for_now=True)
         await self._roster.apply(run.run_id, fact, also=_refusal(session, reason))
         if any(self._roster.statuses[status] for status in UNDER_WAY):

@@ -13,6 +13,7 @@ from orchestrator.plans.section import (
     MAX_SESSIONS,
     PHONE_NUMBER,
     Ids,
+    Length,
     Section,
     without_repeats,
 )
@@ -71,6 +72,14 @@ class CekuraSection(Section):
         "they get a name only if one is written here.",
         examples=["nightly support"],
     )
+    share_links: Length | None = Field(
+        default=None,
+        ge=3600,
+        le=366 * 86_400,
+        description="Make a link to each result when the batch is over, good for so long: seconds, or text such as 7d. "
+        "Whoever knows one reads transcripts and hears recordings.",
+        examples=["7d"],
+    )
     frequency: int | None = Field(
         default=None,
         ge=1,
@@ -120,6 +129,11 @@ class CekuraSection(Section):
     )
     agent_number: str | None = Field(
         default=None, pattern=PHONE_NUMBER, description="The agent's number.", examples=["+15550100002"]
+    )
+    test_profile_variables: bool = Field(
+        default=False,
+        description="Merge what each scenario's test profile holds for the bot over the body of its runs.",
+        examples=[True],
     )
     mode: Literal["same_number", "different_numbers"] | None = Field(
         default=None,

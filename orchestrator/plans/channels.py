@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.domain.plan import Channel
+from orchestrator.domain.channel import Channel
 from orchestrator.plans.finding import Finding, Place
 from orchestrator.plans.template import names_in
 
@@ -29,6 +29,7 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("cekura", "personality_ids"): AUTOMATED,
     ("cekura", "test_profile_ids"): AUTOMATED,
     ("cekura", "concurrency_limit"): AUTOMATED,
+    ("cekura", "test_profile_variables"): MANUAL,
     ("cekura", "pipecat_data"): frozenset({Channel.PIPECAT_V2}),
     ("cekura", "livekit_data"): frozenset({Channel.LIVEKIT_V2}),
     ("cekura", "assistant_id"): frozenset({Channel.VOICE}),
@@ -38,6 +39,7 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("scenarios", "repeat"): MANUAL,
     ("scenarios", "body"): MANUAL,
     ("scenarios", "publish_data_message"): IN_ROOMS,
+    ("matrix",): MANUAL,
     ("limits", "concurrency"): MANUAL,
     ("limits", "starts_per_second"): MANUAL,
     ("timeouts", "ready"): MANUAL,
@@ -46,15 +48,18 @@ TAKEN_BY: Final[Mapping[tuple[str, ...], Channels]] = {
     ("timing", "presence_interval"): MANUAL,
     ("readiness",): MANUAL,
     ("prefer",): MANUAL,
+    ("ramp",): MANUAL,
 }
 INSTEAD: Final[Mapping[tuple[str, ...], str]] = {
     ("agent",): "leave it out: Cekura knows the agent by cekura.agent",
+    ("cekura", "test_profile_variables"): "leave it out: Cekura gives the agent its test profile itself",
     ("cekura", "frequency"): "write repeat beside the scenario",
     ("cekura", "concurrency_limit"): "write limits.calls",
     ("cekura", "personality_ids"): "use a scenario for each personality",
-    ("cekura", "test_profile_ids"): "write the values into body",
+    ("cekura", "test_profile_ids"): "write the values into body, or cekura.test_profile_variables: true",
     ("scenarios", "repeat"): "write cekura.frequency, which holds for every scenario",
     ("limits", "concurrency"): "write limits.calls",
+    ("ramp",): "write limits.calls, which holds from the beginning",
 }
 LEAVE_IT_OUT: Final = "leave it out"
 
@@ -62,7 +67,7 @@ LEAVE_IT_OUT: Final = "leave it out"
 def channel_of(data: Mapping[str, Any]) -> Channel | None:
     """The channel that a plan's data names; None where it names none that there is."""
     named = data.get("channel", Channel.PIPECAT_V1.value)
-    return Channel(named) if named in set(Channel) else None
+    return Channel(named) if isinstance(named, str) and named in set(Channel) else None
 
 
 def channel_findings(data: Mapping[str, Any], channel: Channel) -> Iterator[Finding]:

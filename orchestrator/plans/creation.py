@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from typing import Final
 
 from orchestrator.domain.batch import Batch, BatchStatus, Origin
+from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.run import Run, RunStatus
 from orchestrator.plans.estimation import PlannedRun, expand
 from orchestrator.plans.loading import LoadedPlan
+
+UNRESOLVED: Final = Problem(
+    path="scenarios",
+    message="are not all known: Cekura was not asked what is selected, or what test profiles hold",
+    remedy="set CEKURA_API_KEY, and begin the batch anew",
+)
 
 
 def new_batch(
@@ -21,7 +29,12 @@ def new_batch(
     client_key: str | None = None,
     schedule: str | None = None,
 ) -> tuple[Batch, tuple[Run, ...]]:
-    """A batch named after `now` (UTC), and its runs in order. `owner` drives it; None: whichever worker is free."""
+    """A batch named after `now` (UTC), and its runs in order. `owner` drives it; None: whichever worker is free.
+
+    InvalidPlan where nobody has looked up what the plan selects: what a batch runs is known before it begins.
+    """
+    if not loaded.plan.resolved:
+        raise InvalidPlan((UNRESOLVED,))
     batch = Batch(
         batch_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
         name=loaded.plan.name,

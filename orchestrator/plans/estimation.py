@@ -10,6 +10,7 @@ from itertools import product
 from typing import Final
 
 from orchestrator.domain.plan import AutomatedSpec, Plan, ScenarioSpec
+from orchestrator.domain.ramp import ramp_seconds
 
 CREDITS_PER_MINUTE: Final = 5  # Cekura's price of a voice call, WebRTC included (its FAQ); metrics cost extra
 TYPICAL_CALL_SECONDS: Final = 120.0
@@ -40,9 +41,9 @@ class Estimate:
 
     `call_seconds`: what one call is taken to last. `worst_case_call_minutes`: every call at its timeout, and every run
     retried as often as allowed. `credits_low`, `credits_high`: Cekura credits for typical and for worst-case calls,
-    without metrics. `session_minutes`: typical session time billed by the provider of our
-    sessions, none on automated channels. `seconds`: the best the limits allow, from the first start to the end of the
-    last call. `order`: (index, scenario id) as runs will be started.
+    without metrics. `session_minutes`: typical session time billed by the provider of our sessions, none on automated
+    channels. `seconds`: the best the limits and the ramp allow, from the first start to the end of the last call.
+    `order`: (index, scenario id) as runs will be started.
     """
 
     runs: int
@@ -100,12 +101,15 @@ def calls_at_once(plan: Plan) -> int:
 
 def arithmetic(plan: Plan) -> str:
     """How the number of runs comes about, in words a person can check against Cekura's documentation."""
+    later = ", without what is selected when the batch begins" if plan.selections else ""
     if plan.automated is None:
-        return f"{plan.run_count} runs: the repeats of {len(plan.scenarios)} scenario entries"
+        entries = len(plan.scenarios) // max(1, len(plan.cells))
+        cells = f" x {len(plan.cells)} cells of the matrix" if plan.cells else ""
+        return f"{plan.run_count} runs: the repeats of {entries} scenario entries{cells}{later}"
     factors = [f"scenarios {len(plan.scenarios)}", f"frequency {plan.automated.frequency}"]
     factors += [f"personalities {len(ids)}" for ids in [plan.automated.personality_ids] if ids]
     factors += [f"test profiles {len(ids)}" for ids in [plan.automated.test_profile_ids] if ids]
-    return f"{plan.run_count} runs: {' x '.join(factors)}"
+    return f"{plan.run_count} runs: {' x '.join(factors)}{later}"
 
 
 def estimate(plan: Plan, *, call_seconds: float = TYPICAL_CALL_SECONDS) -> Estimate:
@@ -116,6 +120,8 @@ def estimate(plan: Plan, *, call_seconds: float = TYPICAL_CALL_SECONDS) -> Estim
     worst = runs * (1 + plan.infrastructure_retries) * plan.timeouts.run / _MINUTE
     session = TYPICAL_START_SECONDS + plan.timing.gather + call + plan.timing.teardown_grace
     by_slots = math.ceil(runs / slots) * call
+    if plan.ramp is not None:
+        by_slots = ramp_seconds(plan.ramp, runs=runs, call_seconds=call)
     per_second = DISPATCHES_PER_SECOND if plan.channel.automated else plan.limits.starts_per_second
     by_starts = (runs - 1) / per_second + call
     return Estimate(

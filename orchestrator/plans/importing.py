@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Final
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.observation import AutomatedScenario
-from orchestrator.domain.plan import Channel
-from orchestrator.plans.cekura_model import RESULT_NAME_LIMIT, CekuraSection
+from orchestrator.plans.cekura_model import RESULT_NAME_LIMIT
 from orchestrator.plans.channels import INSTEAD, TAKEN_BY
 from orchestrator.plans.json_text import ROOT, invalid_source
 from orchestrator.plans.loading import plan_from_data, usable_name
@@ -250,7 +250,7 @@ def _all(ids: Iterable[Sequence[int]]) -> list[int] | None:
 
 def _not_taken(key: str, value: Any, to: Channel) -> str:
     remedy = INSTEAD.get(("cekura", key), "it has no place there")
-    if key == "test_profile_ids" and "test_profile_variables" in CekuraSection.model_fields:
+    if key == "test_profile_ids":
         remedy += ", or let cekura.test_profile_variables give the bot what each scenario's own profile holds"
     named = f" {value}" if isinstance(value, list) else ""
     return f"{key}{named} is left out, for channel {to.value} takes none: {remedy}"

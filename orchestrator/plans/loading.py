@@ -9,18 +9,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.forecast import Preference
+from orchestrator.domain.notice import Inclusion, NoticeKind, NotificationSpec, Occasion
 from orchestrator.domain.plan import (
     AgentKind,
     AgentSpec,
     AutomatedSpec,
-    Channel,
     Evidence,
     Gate,
+    Json,
     Limits,
     Plan,
     Readiness,
+    ScenarioSelection,
     ScenarioSpec,
     SlotRule,
     Timeouts,
@@ -29,15 +32,21 @@ from orchestrator.domain.plan import (
 from orchestrator.plans.cekura_model import CekuraSection
 from orchestrator.plans.document import digest_of, plan_document
 from orchestrator.plans.finding import Finding, dotted
+from orchestrator.plans.matrix import cells_of
 from orchestrator.plans.model import AgentSection, PlanFile, ScenarioEntry
+from orchestrator.plans.notification_model import NotificationEntry
+from orchestrator.plans.notifications import variable_in
 from orchestrator.plans.overrides import OPTION, Overridden, override
+from orchestrator.plans.ramps import ramp_of
 from orchestrator.plans.refusals import shape_findings
 from orchestrator.plans.rules import plan_warnings, rule_findings
+from orchestrator.plans.selections import in_cells
 from orchestrator.plans.source import SIZE_LIMIT, Source, from_json, parse
 
 DATA_MESSAGE_LIMIT: Final = 65_536  # bytes; our own, for Cekura and Daily publish none
 
 FIRST_CEKURA_KEYS: Final = frozenset({"agent", "mock_tool_names"})
+FIRST_ENTRY_KEYS: Final = frozenset({"scenario", "repeat", "body", "publish_data_message"})
 FIRST_KEYS: Final = frozenset(
     {
         "version",
@@ -181,12 +190,14 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 def _plan(file: PlanFile, *, name: str) -> Plan:
     values = {**_values(file), "name": file.name or usable_name(name)}
     limits, timing = file.limits, file.timing
+    cells = () if file.matrix is None else cells_of(file.matrix.model_dump())
+    scenarios, selections = _scenarios(file, cells)
     return Plan(
         name=values["name"],
         agent=_agent(file),
         cekura_agent_id=file.cekura.agent,
         mock_tool_names=None if file.cekura.mock_tool_names is None else tuple(file.cekura.mock_tool_names),
-        scenarios=tuple(_scenario(entry) for entry in file.scenarios),
+        scenarios=tuple(scenarios),
         env_names=tuple(file.env),
         limits=Limits(
             concurrency=limits.concurrency,
@@ -207,6 +218,12 @@ def _plan(file: PlanFile, *, name: str) -> Plan:
         channel=Channel(file.channel),
         automated=_automated(file.cekura) if Channel(file.channel).automated else None,
         result_name=file.cekura.name,
+        cells=cells,
+        selections=tuple(selections),
+        profiles_due=file.cekura.test_profile_variables,
+        share_seconds=file.cekura.share_links,
+        ramp=None if file.ramp is None else ramp_of(file.ramp),
+        notifications=tuple(_notification(entry) for entry in file.notifications),
     )
 
 
@@ -214,8 +231,14 @@ def _values(file: PlanFile) -> dict[str, Any]:
     """What the digest is of: keys that came to the format later count where they are written, so old digests stay."""
     values = file.model_dump()
     values["cekura"] = {
-        key: value for key, value in values["cekura"].items() if value is not None or key in FIRST_CEKURA_KEYS
+        key: value
+        for key, value in values["cekura"].items()
+        if key in FIRST_CEKURA_KEYS or (value is not None and value is not False)
     }
+    values["scenarios"] = [
+        {key: value for key, value in entry.items() if key in FIRST_ENTRY_KEYS or value is not None}
+        for entry in values["scenarios"]
+    ]
     return {key: value for key, value in values.items() if key in FIRST_KEYS or key in file.model_fields_set}
 
 
@@ -266,13 +289,48 @@ def agent_of(agent: AgentSection) -> AgentSpec:
     )
 
 
-def _scenario(entry: ScenarioEntry) -> ScenarioSpec:
-    return ScenarioSpec(
-        scenario_id=entry.scenario,
+def _scenarios(file: PlanFile, cells: Sequence[Json]) -> tuple[list[ScenarioSpec], list[ScenarioSelection]]:
+    """The entries that name a scenario, in every cell, and those that select some, with their place among them."""
+    scenarios: list[ScenarioSpec] = []
+    selections: list[ScenarioSelection] = []
+    for index, entry in enumerate(file.scenarios):
+        said = "publish_data_message" in entry.model_fields_set
+        if entry.scenario is None:
+            selections.append(_selection(entry, index, position=len(scenarios), has_data_message=said))
+            continue
+        one = ScenarioSpec(
+            scenario_id=entry.scenario,
+            repeat=entry.repeat,
+            body=entry.body,
+            publish_data_message=entry.publish_data_message,
+            has_data_message=said,
+        )
+        scenarios += in_cells(cells, scenario_id=entry.scenario, values=one, profile={})
+    return scenarios, selections
+
+
+def _selection(entry: ScenarioEntry, index: int, *, position: int, has_data_message: bool) -> ScenarioSelection:
+    return ScenarioSelection(
+        entry=index,
+        position=position,
+        tags=tuple(entry.tags or ()),
+        tag_filter=entry.tag_filter or "or",
+        folder_path=entry.folder_path,
+        project_id=entry.project_id,
         repeat=entry.repeat,
         body=entry.body,
         publish_data_message=entry.publish_data_message,
-        has_data_message="publish_data_message" in entry.model_fields_set,
+        has_data_message=has_data_message,
+    )
+
+
+def _notification(entry: NotificationEntry) -> NotificationSpec:
+    return NotificationSpec(
+        kind=NoticeKind(entry.kind),
+        url_variable=variable_in(entry.url) or "",
+        secret_variable=None if entry.secret is None else variable_in(entry.secret),
+        on=tuple(Occasion(one) for one in entry.on),
+        include=tuple(Inclusion(one) for one in entry.include),
     )
 
 

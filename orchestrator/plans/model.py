@@ -13,6 +13,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from orchestrator.plans.cekura_model import CekuraSection, LivekitDataSection, PipecatDataSection
+from orchestrator.plans.notification_model import NotificationEntry
+from orchestrator.plans.ramp_model import RampSection, StopSection
 from orchestrator.plans.section import (
     AGENT_NAME,
     LARGEST_ID,
@@ -25,8 +27,18 @@ from orchestrator.plans.section import (
     without_repeats,
 )
 
+MOST_NOTIFICATIONS: Final = 20
+MOST_TAGS: Final = 50
+MOST_RULES: Final = 200  # of a matrix, of either kind
 PROBE_SHORTHAND: Final = "probe"
+SELECTION_KEYS: Final = ("tags", "folder_path", "tag_filter", "project_id")
+TAG: Final = r"^[^,]*[^,\s][^,]*$"  # Cekura takes tags as one text with commas
 EvidenceName = Literal["presence", "record", "probe", "settle"]
+Tags = Annotated[
+    list[Annotated[str, Field(pattern=TAG, max_length=255)]],
+    Field(min_length=1, max_length=MOST_TAGS),
+    AfterValidator(without_repeats),
+]
 
 
 class AgentSection(Section):
@@ -91,9 +103,40 @@ class AgentSection(Section):
 
 
 class ScenarioEntry(Section):
-    """A Cekura scenario, how often to run it, and what its bot and room are given."""
+    """A Cekura scenario or a selection of them, how often to run each, and what its bot and room are given."""
 
-    scenario: int = Field(ge=1, le=LARGEST_ID, description="Cekura's scenario (evaluator) id.", examples=[101])
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["scenario"], "not": {"anyOf": [{"required": [key]} for key in SELECTION_KEYS]}},
+                {"anyOf": [{"required": ["tags"]}, {"required": ["folder_path"]}], "not": {"required": ["scenario"]}},
+            ],
+            "dependentRequired": {"folder_path": ["project_id"], "tag_filter": ["tags"]},
+        }
+    )
+
+    scenario: int | None = Field(
+        default=None, ge=1, le=LARGEST_ID, description="Cekura's scenario (evaluator) id.", examples=[101]
+    )
+    tags: Tags | None = Field(
+        default=None,
+        description="Instead of scenario: every scenario with one of these tags, as Cekura has them at the beginning.",
+        examples=[["smoke", "en"]],
+    )
+    tag_filter: Literal["or", "and", "not"] | None = Field(
+        default=None,
+        description="Whether a scenario needs one of the tags (or, the default), all of them, or none of them.",
+        examples=["and"],
+    )
+    folder_path: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Instead of scenario, or beside tags: every scenario in this folder; empty: those in no folder.",
+        examples=["support.billing"],
+    )
+    project_id: int | None = Field(
+        default=None, ge=1, le=LARGEST_ID, description="Cekura's project, which folder_path needs.", examples=[12]
+    )
     repeat: int = Field(default=1, ge=1, le=1000, description="How many runs of it.", examples=[3])
     body: dict[str, Any] = Field(
         default_factory=dict,
@@ -104,6 +147,28 @@ class ScenarioEntry(Section):
         default=None,
         description="Any JSON; Cekura's caller publishes it in the room. Templates are rendered.",
         examples=[{"run": "{{ run.id }}"}],
+    )
+
+
+class MatrixSection(Section):
+    """Every scenario is run once for each cell: every combination of the axes, less exclude, and include."""
+
+    axes: dict[str, Any] = Field(  # `matrix` says of each axis what is wrong with it
+        description="Values by axis; a cell's are merged over the body, and are {{ matrix.AXIS }} in templates.",
+        examples=[{"locale": ["en", "de"]}],
+        json_schema_extra={"minProperties": 1, "additionalProperties": {"type": "array", "minItems": 1}},
+    )
+    include: list[dict[str, Any]] = Field(
+        default_factory=list,
+        max_length=MOST_RULES,
+        description="Cells beyond the combinations; each gives every axis.",
+        examples=[[{"locale": "fr", "tier": "gold"}]],
+    )
+    exclude: list[dict[str, Any]] = Field(
+        default_factory=list,
+        max_length=MOST_RULES,
+        description="Combinations that are left out: those that are equal in all the keys of an entry.",
+        examples=[[{"locale": "de", "tier": "free"}]],
     )
 
 
@@ -265,6 +330,11 @@ class PlanFile(Section):
     )
     cekura: CekuraSection = Field(default_factory=CekuraSection, examples=[{"agent": 5}])
     scenarios: list[ScenarioEntry] = Field(min_length=1, description="What to run.", examples=[[{"scenario": 101}]])
+    matrix: MatrixSection | None = Field(
+        default=None,
+        description="Runs every scenario in every cell; absent: once.",
+        examples=[{"axes": {"locale": ["en", "de"]}}],
+    )
     limits: LimitsSection = Field(default_factory=LimitsSection, examples=[{"concurrency": 10}])
     timeouts: TimeoutsSection = Field(default_factory=TimeoutsSection, examples=[{"run": 900}])
     timing: TimingSection = Field(default_factory=TimingSection, examples=[{"poll_interval": 5}])
@@ -276,6 +346,17 @@ class PlanFile(Section):
     )
     retries: RetriesSection = Field(default_factory=RetriesSection, examples=[{"infrastructure": 1}])
     gate: GateSection = Field(default_factory=GateSection, examples=[{"min_pass_rate": 1.0}])
+    ramp: RampSection | None = Field(
+        default=None,
+        description="How many calls may be placed at once as the batch goes on; absent: limits.calls all along.",
+        examples=[{"profile": "steps", "from": 2, "to": 10, "step": 2, "every": "60s"}],
+    )
+    notifications: list[NotificationEntry] = Field(
+        default_factory=list,
+        max_length=MOST_NOTIFICATIONS,
+        description="Who is told when a batch has closed.",
+        examples=[[{"kind": "slack", "url": "{{ env.SLACK_WEBHOOK_URL }}"}]],
+    )
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -284,10 +365,14 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "cekura.pipecat_data": PipecatDataSection,
     "cekura.livekit_data": LivekitDataSection,
     "scenarios": ScenarioEntry,
+    "matrix": MatrixSection,
     "limits": LimitsSection,
     "timeouts": TimeoutsSection,
     "timing": TimingSection,
     "readiness": ReadinessSection,
     "retries": RetriesSection,
     "gate": GateSection,
+    "ramp": RampSection,
+    "ramp.stop": StopSection,
+    "notifications": NotificationEntry,
 }

@@ -13,22 +13,22 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.plans.finding import Finding, Place, dotted, nearest, shortened
-from orchestrator.plans.model import SECTIONS, PlanFile
+from orchestrator.plans.model import SECTIONS, TAG, PlanFile
 from orchestrator.plans.section import AGENT_NAME, PHONE_NUMBER, PLAN_NAME, VARIABLE_NAME, Section
 from orchestrator.plans.timetable import TIME_OF_DAY
 
 # Keys people expect, from Cekura's other flows or from where this project is going, that nothing here acts on yet.
 NOT_BUILT: Final[Mapping[str, str]] = {
     "budget": "bound the work with `limits` and `repeat`",
-    "folder_path": "list the scenarios by id",
-    "matrix": "write one entry of `scenarios` per combination",
-    "notifications": "act on the exit code, or on `run --json`",
-    "ramp": "pace starts with `limits.starts_per_second`",
     "schedule": "start `orchestrator run` from your scheduler",
     "status_url": "use presence, record, probe or settle as evidence",
-    "tags": "list the scenarios by id",
 }
 NOT_BUILT_KINDS: Final = ("http", "command")
+# What a notice could tell and does not: whoever opens a share link reads every transcript of its result.
+NOT_TOLD: Final[Mapping[str, str]] = {
+    "share_links": "use links, which ask for a login at Cekura",
+    "transcripts": "use links: transcripts stay at Cekura",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     AGENT_NAME: "letters, digits, dots, dashes and underscores, the first a letter or digit",
     PHONE_NUMBER: 'a telephone number in quotes, such as "+15550100001"',
     PLAN_NAME: "lower-case letters, digits, dots, dashes and underscores",
+    TAG: "a tag without commas",
     TIME_OF_DAY: 'a time of day in quotes, such as "08:00" or "24:00"',
     VARIABLE_NAME: "the name of an environment variable: letters, digits and underscores",
 }
@@ -134,6 +135,8 @@ def _not_allowed(shape: Shape, place: Place, details: ErrorDetails) -> Finding:
             message=f"this version does not support kind {given} yet",
             remedy="use pipecat_cloud, or pipecat_runner with a url",
         )
+    if place[0] == "notifications" and (instead := NOT_TOLD.get(str(given))) is not None:
+        return Finding(place=place, message=f"notices never hold {given}", remedy=instead)
     allowed = str(details["ctx"]["expected"]).replace("'", "")
     suggestion = nearest(given, allowed.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
     remedy = f"did you mean {suggestion}?" if suggestion else _write(shape, place)

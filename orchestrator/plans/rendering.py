@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from orchestrator.domain.errors import InvalidPlan, Problem
 from orchestrator.domain.plan import Plan, ScenarioSpec
-from orchestrator.plans.template import ENV_PREFIX, Scope, render
+from orchestrator.plans.finding import Finding, Place
+from orchestrator.plans.template import ENV_PREFIX, MATRIX_PREFIX, Scope, render
 
 # Pipecat Cloud refuses a start body over 1 MB with 413 (docs, fundamentals/active-sessions); read as the smaller MB.
 BODY_LIMIT: Final = 1_000_000  # bytes of JSON
-MARK_ALLOWANCE: Final = 200  # bytes our mark adds under `_orchestrator`
+DOCUMENT_LIMIT: Final = 32_000_000  # bytes; a batch keeps each of its scenarios once for every cell
+MARK_KEY: Final = "_orchestrator"
+MARK_ALLOWANCE: Final = 200  # bytes our mark adds
 SAMPLE_ID: Final = "00000000-0000-0000-0000-000000000000"  # as long as the ids that runs and batches get
+_NO_CELL: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +34,11 @@ class RenderedRun:
 def render_run(
     plan: Plan, *, scenario: ScenarioSpec, run_id: str, run_index: int, batch_id: str, environ: Mapping[str, str]
 ) -> RenderedRun:
-    """One run's body (the scenario's merged over the agent's) and data message, with every template replaced.
+    """One run's body and data message, with every template replaced.
 
-    InvalidPlan names a listed variable that `environ` lacks, as on a resume from another shell.
+    The scenario's body is merged over the agent's, and its cell over both. What its test profile holds replaces what is
+    there of the same name, and is not rendered, as on channel pipecat_v2. InvalidPlan names a listed variable that
+    `environ` lacks, as on a resume from another shell.
     """
     check_variables(plan, environ)
     scope = scope_of(
@@ -41,9 +48,11 @@ def render_run(
         batch_id=batch_id,
         env_names=plan.env_names,
         environ=environ,
+        cell=scenario.cell,
     )
+    body = render(merged(merged(plan.agent.body, scenario.body), scenario.cell), scope)
     return RenderedRun(
-        body=render(merged(plan.agent.body, scenario.body), scope),
+        body={**body, **scenario.profile},
         publish_data_message=render(scenario.publish_data_message, scope),
         has_data_message=scenario.has_data_message,
     )
@@ -64,16 +73,24 @@ def scope_of(
     batch_id: str,
     env_names: Iterable[str],
     environ: Mapping[str, str],
+    cell: Mapping[str, Any] = _NO_CELL,
 ) -> Scope:
     """Every template name with its value for one run."""
     variables = {f"{ENV_PREFIX}{name}": environ[name] for name in env_names}
+    axes = {f"{MATRIX_PREFIX}{name}": value for name, value in cell.items()}
     return {
         "run.id": run_id,
         "run.index": run_index,
         "run.scenario": scenario_id,
         "batch.id": batch_id,
         **variables,
+        **axes,
     }
+
+
+def reserved_mark(place: Place) -> Finding:
+    """That a body has a key where the mark goes."""
+    return Finding(place=place, message="is where the orchestrator puts its mark", remedy="use another key")
 
 
 def unset_variable(name: str, line: int | None = None) -> Problem:

@@ -2,7 +2,7 @@
 
 What each endpoint takes is from Cekura's OpenAPI (`SchemaPostRunScenariosPipecatV2`, `RunLivekitScenarios`,
 `SchemaPostRunScenarios`). A field that is not known is named in a note and left out; a null is as if nothing was said,
-except as a data message.
+except as a data message and within an override of the agent's data.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import Problem
 from orchestrator.domain.observation import AutomatedScenario
-from orchestrator.domain.plan import Channel, Json
+from orchestrator.domain.plan import Json
 from orchestrator.plans.cekura_model import LivekitDataSection, PipecatDataSection
 from orchestrator.plans.finding import Place, dotted, shortened
 from orchestrator.plans.json_text import ROOT, invalid_source
@@ -23,6 +24,7 @@ from orchestrator.plans.refusals import Shape, shape_findings
 from orchestrator.plans.section import LARGEST_ID, Section
 
 MESSAGE: Final = "publish_data_message"
+OVERRIDES: Final = (PipecatDataSection, LivekitDataSection)  # where a null, too, replaces what is saved
 EXPECTED: Final = (
     "give the body of a request to run_scenarios_pipecat_v2, run_scenarios_livekit_v2 or run_scenarios, what"
     " `orchestrator plan PLAN --as v2` prints, or a tests-as-code file"
@@ -208,7 +210,7 @@ def _known(data: Mapping[str, Any], model: type[Section], place: Place, notes: l
         where = (*place, key)
         if key not in model.model_fields:
             notes.append(f"{dotted(where)} is left out: it is no field of such a request that is known here")
-        elif value is not None or key == MESSAGE:
+        elif value is not None or key == MESSAGE or model in OVERRIDES:
             known[key] = _known_within(key, value, where, notes)
     return known
 

@@ -18,17 +18,30 @@ from pydantic import ValidationError
 from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
-from orchestrator.plans.model import TimeoutsSection, TimingSection
-from orchestrator.plans.rendering import BODY_LIMIT, MARK_ALLOWANCE, SAMPLE_ID, json_size, merged, scope_of
+from orchestrator.plans.matrix import axis_names, cells_of, matrix_findings
+from orchestrator.plans.model import MatrixSection, TimeoutsSection, TimingSection
+from orchestrator.plans.notifications import notification_findings
+from orchestrator.plans.ramps import ramp_findings, ramp_warnings
+from orchestrator.plans.rendering import (
+    BODY_LIMIT,
+    DOCUMENT_LIMIT,
+    MARK_ALLOWANCE,
+    MARK_KEY,
+    SAMPLE_ID,
+    json_size,
+    merged,
+    reserved_mark,
+    scope_of,
+)
 from orchestrator.plans.rooms import property_findings, property_warnings, room_seconds, room_seconds_of
-from orchestrator.plans.section import MAX_RUNS, VARIABLE_NAME, Section
+from orchestrator.plans.section import LARGEST_ID, MAX_RUNS, VARIABLE_NAME, Section
+from orchestrator.plans.selections import is_selection, selection_findings
 from orchestrator.plans.source import is_utf8
 from orchestrator.plans.template import misplaced_findings, render, template_findings, templates_in
 
 RUNNER_TOKEN_SECONDS: Final = 7200  # a runner's tokens end 2 h after the start (pipecat.runner.daily.configure, 1.14)
 CLOUD_SESSION_DEFAULT: Final = 7200  # Pipecat Cloud's maxSessionDuration unless the deployment raises it
 CLOUD_SESSION_LIMIT: Final = 14_400  # and the most it can be raised to (docs, fundamentals/active-sessions)
-MARK_KEY: Final = "_orchestrator"
 PRESENCE_INTERVAL_ASKED: Final = 15  # seconds; Daily's page on GET /presence
 
 _SectionT = TypeVar("_SectionT", bound=Section)
@@ -40,9 +53,11 @@ def rule_findings(data: Mapping[str, Any], *, environ: Mapping[str, str], data_m
     if channel is None:
         return
     yield from channel_findings(data, channel)
+    yield from selection_findings(data, channel)
     if not channel.automated:
         yield from _session_findings(data)
     yield from _count_findings(data)
+    yield from notification_findings(data, environ=environ)
     yield from _body_findings(data, environ=environ, data_message_limit=data_message_limit)
 
 
@@ -54,6 +69,8 @@ def _session_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _evidence_findings(data)
     yield from _duration_findings(data, agent.get("kind"))
     yield from _pool_findings(data)
+    yield from ramp_findings(data)
+    yield from matrix_findings(data.get("matrix"))
 
 
 def agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
@@ -77,7 +94,7 @@ def agent_findings(agent: Mapping[str, Any]) -> Iterator[Finding]:
                 place=("agent", "url"), message=message, remedy=f"write {url.rstrip('/').removesuffix('/start')}"
             )
     if MARK_KEY in _mapping(agent.get("body")):
-        yield _reserved_mark(("agent", "body", MARK_KEY))
+        yield reserved_mark(("agent", "body", MARK_KEY))
 
 
 def _address_findings(url: Any, place: Place, *, example: str) -> Iterator[Finding]:
@@ -149,9 +166,11 @@ def _count_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     total *= frequency if isinstance(frequency, int) else 1
     for multiplier in ("personality_ids", "test_profile_ids"):
         total *= max(1, len(_list(cekura.get(multiplier))))
+    total *= max(1, len(_cells(data)))
     if total > MAX_RUNS:
         message = f"make {total} runs, more than the {MAX_RUNS} of one batch"
-        yield Finding(place=("scenarios",), message=message, remedy="lower repeat or frequency, or split the plan")
+        remedy = "lower repeat or frequency, give the matrix fewer cells, or split the plan"
+        yield Finding(place=("scenarios",), message=message, remedy=remedy)
 
 
 def _pool_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -168,6 +187,12 @@ def _pool_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(
                 place=("scenarios", index, "body"), message=f"does not go with agent.pool: {why}", remedy=remedy
             )
+    if _mapping(data.get("matrix")):
+        remedy = "leave one of the two out"
+        yield Finding(place=("matrix",), message=f"does not go with agent.pool: {why}", remedy=remedy)
+    if _mapping(data.get("cekura")).get("test_profile_variables"):
+        message = f"does not go with agent.pool: {why}"
+        yield Finding(place=("cekura", "test_profile_variables"), message=message, remedy="leave one of the two out")
 
 
 def _body_findings(
@@ -185,7 +210,7 @@ def _body_findings(
             remedy = f"export {name}=... before running"
             in_the_way.append(Finding(place=("env", index), message=message, remedy=remedy))
     yield from in_the_way
-    if not in_the_way:
+    if not in_the_way and _cells_are_whole(data.get("matrix")):
         yield from _size_findings(data, names, environ=environ, data_message_limit=data_message_limit)
 
 
@@ -196,13 +221,13 @@ def _variable_trouble(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _template_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[Finding]:
-    agent = _mapping(data.get("agent"))
-    yield from template_findings(_mapping(agent.get("body")), ("agent", "body"), env_names=names)
+    agent, axes = _mapping(data.get("agent")), axis_names(data.get("matrix"))
+    yield from template_findings(_mapping(agent.get("body")), ("agent", "body"), env_names=names, axes=axes)
     for index, entry in _scenarios(data):
         for key in ("body", "publish_data_message"):
-            yield from template_findings(entry.get(key), ("scenarios", index, key), env_names=names)
+            yield from template_findings(entry.get(key), ("scenarios", index, key), env_names=names, axes=axes)
         if MARK_KEY in _mapping(entry.get("body")):
-            yield _reserved_mark(("scenarios", index, "body", MARK_KEY))
+            yield reserved_mark(("scenarios", index, "body", MARK_KEY))
 
 
 def _size_findings(
@@ -210,8 +235,11 @@ def _size_findings(
 ) -> Iterator[Finding]:
     """Sizes as the widest run would send them."""
     base = _mapping(_mapping(data.get("agent")).get("body"))
+    cells = _cells(data)
+    widest = _widest(cells)
+    kept = 0
     for index, entry in _scenarios(data):
-        scenario_id = entry.get("scenario")
+        scenario_id = LARGEST_ID if is_selection(entry) else entry.get("scenario")
         scope = scope_of(
             run_id=SAMPLE_ID,
             run_index=MAX_RUNS,
@@ -219,8 +247,9 @@ def _size_findings(
             batch_id=SAMPLE_ID,
             env_names=names,
             environ=environ,
+            cell=widest,
         )
-        body = json_size(render(merged(base, _mapping(entry.get("body"))), scope)) + MARK_ALLOWANCE
+        body = json_size(render(merged(merged(base, _mapping(entry.get("body"))), widest), scope)) + MARK_ALLOWANCE
         if body > BODY_LIMIT:
             message = f"the start body is {body} bytes of JSON with agent.body, and Pipecat Cloud takes {BODY_LIMIT}"
             yield Finding(place=("scenarios", index, "body"), message=message, remedy="pass a reference, not the data")
@@ -231,10 +260,27 @@ def _size_findings(
                 message=f"is {message_size} bytes of JSON, more than the limit of {data_message_limit}",
                 remedy="send less, or raise ORCHESTRATOR_DATA_MESSAGE_LIMIT",
             )
+        kept += max(1, len(cells)) * json_size([entry.get("body"), entry.get("publish_data_message"), widest])
+    if kept > DOCUMENT_LIMIT:
+        message = f"come to {kept} bytes with their bodies and messages in every cell, more than {DOCUMENT_LIMIT}"
+        yield Finding(place=("scenarios",), message=message, remedy="pass references, not the data, or split the plan")
 
 
-def _reserved_mark(place: Place) -> Finding:
-    return Finding(place=place, message="is where the orchestrator puts its mark", remedy="use another key")
+def _cells(data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    matrix = data.get("matrix")
+    return cells_of(matrix) if _section(MatrixSection, matrix) is not None else ()
+
+
+def _cells_are_whole(matrix: Any) -> bool:
+    """Whether every cell, if there are any, has a value for each name that templates may read."""
+    if not axis_names(matrix):
+        return True
+    return _section(MatrixSection, matrix) is not None and not any(matrix_findings(matrix))
+
+
+def _widest(cells: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The cell that takes most bytes; an empty one where there is no matrix."""
+    return max(cells, key=json_size, default={})
 
 
 def plan_warnings(plan: Plan) -> Iterator[str]:
@@ -260,6 +306,7 @@ def _session_warnings(plan: Plan) -> Iterator[str]:
         yield f"timing.presence_interval is below the {PRESENCE_INTERVAL_ASKED} s that Daily asks for."
     if plan.limits.calls > plan.limits.concurrency:
         yield "limits.calls is above limits.concurrency: there are never more calls than sessions."
+    yield from ramp_warnings(plan)
     yield from _agent_warnings(plan)
     yield from property_warnings(plan.agent.room_properties)
 

@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from orchestrator.plans.timetable import seconds_of
 
 T = TypeVar("T", int, str)
 LARGEST_ID: Final = 2**63 - 1
@@ -43,3 +47,13 @@ class Section(BaseModel):
     """What every part of a plan shares: no unknown keys, no silent conversions, finite numbers."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _OrText:
+    """Lets the published schema say that a length of time may be text."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "string"}]}
+
+
+Length = Annotated[float, BeforeValidator(seconds_of), _OrText()]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, Field
 
 from orchestrator.plans.model import AgentSection
-from orchestrator.plans.section import PLAN_NAME, Section, without_repeats
-from orchestrator.plans.timetable import TIME_OF_DAY, seconds_of
+from orchestrator.plans.section import PLAN_NAME, Length, Section, without_repeats
+from orchestrator.plans.timetable import TIME_OF_DAY
 
 NAME_LIMIT: Final = 80
 SHORTEST_INTERVAL: Final = 60.0  # seconds; cron's minute
@@ -19,20 +17,12 @@ YEAR: Final = 366 * 86_400.0
 MOST_ENTRIES: Final = 1000
 
 
-class _OrText:
-    """Lets the published schema say that a length of time may be text."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [handler(schema), {"type": "string"}]}
-
-
 def _whole_seconds(value: float) -> float:
     if not value.is_integer():
         raise ValueError(f"must be whole seconds, not {value:g}")
     return value
 
 
-Length = Annotated[float, BeforeValidator(seconds_of), _OrText()]
 Interval = Annotated[Length, AfterValidator(_whole_seconds)]
 Name = Annotated[str, Field(pattern=PLAN_NAME, max_length=NAME_LIMIT)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -24,6 +24,8 @@ VALUE_LIMIT: Final = 100_000  # values, once anchors are expanded
 HALF_A_CHARACTER: Final = "holds half of a character (a lone surrogate)"
 
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+# True to YAML 1.1; but no key of JSON is true, so that nothing else can be meant.
+_PLAIN_ON: Final = ("tag:yaml.org,2002:bool", "on")
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
 _MAPPING_TAG: Final = "tag:yaml.org,2002:map"
 _SEQUENCE_TAG: Final = "tag:yaml.org,2002:seq"
@@ -224,7 +226,7 @@ class _Builder:
         if not isinstance(node, yaml.ScalarNode):
             self.refuse(place, line, "a key must be text", _TEMPLATE_REMEDY)
             return None
-        if node.tag != _TEXT_TAG:
+        if node.tag != _TEXT_TAG and (node.tag, node.value) != _PLAIN_ON:
             self.refuse(place, line, f"the key {node.value} is not text to YAML", f'quote it: "{node.value}"')
             return None
         if node.value in seen:

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import Problem
 from orchestrator.domain.observation import AutomatedScenario
-from orchestrator.domain.plan import Channel
 from orchestrator.plans.finding import dotted, nearest, shortened
 from orchestrator.plans.importing import Imported, Wishes, plan_of_requests
 from orchestrator.plans.json_text import invalid_source

@@ -6,6 +6,7 @@ text the value is written out. `{{ '{{' }}` stands for two literal braces, for a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +15,7 @@ from orchestrator.plans.finding import Finding, Place, nearest
 
 RUN_NAMES: Final = ("run.id", "run.index", "run.scenario", "batch.id")
 ENV_PREFIX: Final = "env."
+MATRIX_PREFIX: Final = "matrix."
 
 OPENING: Final = "{{"
 
@@ -22,7 +24,7 @@ _LITERALS: Final = frozenset({"'{{'", '"{{"'})
 _TEMPLATE: Final = re.compile(r"""\{\{\s*('\{\{'|"\{\{")\s*\}\}|\{\{([^{}]*)\}\}""")
 _LITERAL_REMEDY: Final = "write {{ '{{' }} where two literal braces are meant"
 
-Scope = Mapping[str, str | int]
+Scope = Mapping[str, Any]  # JSON values
 
 
 def render(value: Any, scope: Scope) -> Any:
@@ -39,26 +41,36 @@ def render(value: Any, scope: Scope) -> Any:
     return value
 
 
-def _rendered_text(text: str, scope: Scope) -> str | int:
+def _rendered_text(text: str, scope: Scope) -> Any:
     whole = _TEMPLATE.fullmatch(text)
     if whole is not None:
         return _value_of(_name_in(whole), scope)
-    return _TEMPLATE.sub(lambda match: str(_value_of(_name_in(match), scope)), text)
+    return _TEMPLATE.sub(lambda match: _written(_value_of(_name_in(match), scope)), text)
+
+
+def _written(value: Any) -> str:
+    """A value inside other text: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _name_in(match: re.Match[str]) -> str:
     return str(match[1] or match[2]).strip()
 
 
-def _value_of(name: str, scope: Scope) -> str | int:
+def _value_of(name: str, scope: Scope) -> Any:
     return OPENING if name in _LITERALS else scope[name]
 
 
-def template_findings(value: Any, place: Place, *, env_names: Sequence[str]) -> Iterator[Finding]:
-    """Templates under `place` that could not be rendered: unknown names, unlisted variables, braces left open."""
+def template_findings(
+    value: Any, place: Place, *, env_names: Sequence[str], axes: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Templates under `place` that could not be rendered: unknown names, unlisted variables, braces left open.
+
+    `axes` are those of the plan's matrix.
+    """
     for where, text in texts_in(value, place):
         for match in _TEMPLATE.finditer(text):
-            yield from _name_findings(_name_in(match), where, env_names=env_names)
+            yield from _name_findings(_name_in(match), where, env_names=env_names, axes=axes)
         if OPENING in _TEMPLATE.sub("", text):
             yield Finding(place=where, message="a template is opened with {{ and not closed", remedy=_LITERAL_REMEDY)
     for where in _templated_keys(value, place):
@@ -78,8 +90,9 @@ def templates_in(value: Any, place: Place) -> Iterator[Place]:
     return (where for where, text in texts_in(value, place) if OPENING in text)
 
 
-def _name_findings(name: str, place: Place, *, env_names: Sequence[str]) -> Iterator[Finding]:
-    if name in RUN_NAMES or name in _LITERALS:
+def _name_findings(name: str, place: Place, *, env_names: Sequence[str], axes: Sequence[str]) -> Iterator[Finding]:
+    of_matrix = [f"{MATRIX_PREFIX}{axis}" for axis in axes]
+    if name in RUN_NAMES or name in _LITERALS or name in of_matrix:
         return
     if name.startswith(ENV_PREFIX):
         variable = name.removeprefix(ENV_PREFIX)
@@ -90,7 +103,7 @@ def _name_findings(name: str, place: Place, *, env_names: Sequence[str]) -> Iter
                 remedy=f"list it at the top of the plan: env: [{variable}]",
             )
         return
-    known = [*RUN_NAMES, *(f"{ENV_PREFIX}{variable}" for variable in env_names)]
+    known = [*RUN_NAMES, *(f"{ENV_PREFIX}{variable}" for variable in env_names), *of_matrix]
     suggestion = nearest(name, known)
     remedy = (
         f"did you mean {{{{ {suggestion} }}}}?" if suggestion else f"known names: {', '.join(known)}; {_LITERAL_REMEDY}"

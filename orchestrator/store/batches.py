@@ -157,6 +157,15 @@ def record_cancel(connection: Connection, batch_id: str, *, at: datetime, reason
     return connection.execute(select(batches.c.batch_id).where(open_batch)).first() is not None
 
 
+def record_stopped(connection: Connection, batch_id: str, *, at: datetime, reason: str) -> None:
+    """Commit that the ramp of an open batch is stopped: nothing more of it is begun. The first reason stays."""
+    connection.execute(
+        update(batches)
+        .where(_one(batch_id), batches.c.status == BatchStatus.OPEN.value, batches.c.stopped_at.is_(None))
+        .values(stopped=reason, stopped_at=at)
+    )
+
+
 def claim_batches(
     connection: Connection,
     worker_id: str,
@@ -210,11 +219,15 @@ def _one(batch_id: str) -> ColumnElement[bool]:
 
 
 def going_on(batch_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """The condition on a row that its batch is open and nobody asked to cancel it: it may cause something yet."""
+    """The condition on a row that its batch is open, and neither to be cancelled nor its ramp stopped.
+
+    Only then may it cause something yet.
+    """
     return exists().where(
         batches.c.batch_id == batch_id,
         batches.c.status == BatchStatus.OPEN.value,
         batches.c.cancel_asked_at.is_(None),
+        batches.c.stopped_at.is_(None),
     )
 
 
@@ -243,13 +256,26 @@ def record_poked(
     return [row.batch_id for row in connection.execute(poke.returning(batches.c.batch_id))]
 
 
-def record_closed(connection: Connection, batch_id: str, *, at: datetime, outcome: Outcome) -> None:
-    """Close a batch: every run has an outcome and every teardown is confirmed or bounded."""
-    connection.execute(
+def record_closed(connection: Connection, batch_id: str, *, at: datetime, outcome: Outcome) -> bool:
+    """Close a batch: every run has an outcome and every teardown is confirmed or bounded. False where it is closed."""
+    closed = (
         update(batches)
         .where(batches.c.batch_id == batch_id, batches.c.status == BatchStatus.OPEN.value)
         .values(status=BatchStatus.CLOSED.value, closed_at=at, outcome=outcome.value)
     )
+    return connection.execute(closed).rowcount == 1
+
+
+def last_closed(connection: Connection, *, name: str, but: str) -> Batch | None:
+    """The batch of that name that closed last, `but` left out; None where none has."""
+    query = (
+        select(batches)
+        .where(batches.c.name == name, batches.c.closed_at.is_not(None), batches.c.batch_id != but)
+        .order_by(batches.c.closed_at.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _batch(row)
 
 
 def _batch(row: Row[Any]) -> Batch:
@@ -272,4 +298,6 @@ def _batch(row: Row[Any]) -> Batch:
         client_key=row.client_key,
         schedule=row.schedule,
         poked_at=row.poked_at,
+        stopped=row.stopped,
+        stopped_at=row.stopped_at,
     )

@@ -131,6 +131,12 @@ def record_settled(
         sessions.detach_submission(connection, submission_id)
 
 
+def record_shared(connection: Connection, submission_id: str, *, shared_url: str) -> None:
+    """Keep the link by which a result may be read."""
+    settled = update(submissions).where(submissions.c.submission_id == submission_id)
+    connection.execute(settled.values(shared_url=shared_url))
+
+
 def list_submissions(connection: Connection, batch_id: str) -> list[Submission]:
     """All submissions of a batch, oldest first."""
     query = select(submissions).where(submissions.c.batch_id == batch_id).order_by(*_OLDEST_FIRST)
@@ -163,4 +169,5 @@ def _submission(row: Row[Any]) -> Submission:
         note=row.note,
         name=row.name,
         calls=row.calls,
+        shared_url=row.shared_url,
     )

@@ -40,6 +40,8 @@ POOL_HOLDS: Final = f"{OF_POOL} AND {MAY_HOLD}"
 POOL_LEFT: Final = f"{OF_POOL} AND NOT settled"  # of sessions: what its pool still has to do with
 HAS_ID: Final = "session_id IS NOT NULL"
 UNREVOKED: Final = "revoked_at IS NULL"
+CLOSED: Final = "closed_at IS NOT NULL"
+TO_SEND: Final = "next_try_at IS NOT NULL"  # of notices: neither sent nor given up
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -96,6 +98,8 @@ batches: Final = Table(
     Column("client_key", String(128)),  # whoever asks twice with one key gets one batch
     Column("schedule", String(80)),
     Column("poked_at", UtcTime),  # somebody heard that Cekura has news of it: the next poll may come at once
+    Column("stopped", Text, nullable=False, server_default=""),  # why its ramp was stopped before its end
+    Column("stopped_at", UtcTime),
     Index("batch_of_one_client_key", "client_key", unique=True),
     # Each list in its order, so that a page of it is read from where the last one ended.
     Index("batches_by_creation", "created_at", "batch_id"),
@@ -103,6 +107,7 @@ batches: Final = Table(
     Index("batches_by_name", "name", "created_at", "batch_id"),
     Index("batches_by_origin", "origin", "created_at", "batch_id"),
     Index("batches_of_a_schedule", "schedule", "created_at", "batch_id"),
+    Index("closed_batches_by_name", "name", "closed_at", sqlite_where=text(CLOSED), postgresql_where=text(CLOSED)),
     Index(
         "open_batches_of_schedules", "schedule", sqlite_where=text(OF_SCHEDULES), postgresql_where=text(OF_SCHEDULES)
     ),
@@ -315,4 +320,27 @@ audit: Final = Table(
     Column("detail", JSON, nullable=False),
     Index("audit_of_a_target", "target", "entry_id"),
     Index("audit_of_an_actor", "actor", "entry_id"),
+)
+
+notices: Final = Table(
+    "notices",
+    metadata,
+    Column("notice_id", String(64), primary_key=True),  # what receivers know a repeat by
+    Column("batch_id", String(64), ForeignKey("batches.batch_id"), nullable=False),
+    Column("position", Integer, nullable=False),  # of its entry in the plan's notifications
+    Column("kind", String(16), nullable=False),
+    Column("why", JSON, nullable=False),
+    Column("batch_end", String(16), nullable=False),
+    Column("before_end", String(16)),
+    Column("before_batch_id", String(64)),
+    Column("created_at", UtcTime, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", UtcTime),  # None once it is sent or given up
+    Column("claimed_until", UtcTime),  # somebody is sending it
+    Column("sent_at", UtcTime),
+    Column("given_up_at", UtcTime),
+    Column("last_error", Text, nullable=False, server_default=""),
+    Index("notice_of_one_entry", "batch_id", "position", unique=True),
+    Index("notices_by_creation", "created_at", "notice_id"),
+    Index("notices_to_send", "next_try_at", sqlite_where=text(TO_SEND), postgresql_where=text(TO_SEND)),
 )

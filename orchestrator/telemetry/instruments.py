@@ -77,6 +77,7 @@ class Instruments:
         self.schedule_lag_seconds = self._histogram(
             "schedule_lag_seconds", "From when a fire was due until it was decided.", SHORT
         )
+        self.notices = self._counter("notices", "Tries of notices, by what came of them.", "kind", "result")
         self.api_requests = self._counter("api_requests", "Requests to our own API.", "method", "route", "status")
         self.api_seconds = self._histogram("api_seconds", "From a request to our API to its answer.", SHORT, "route")
         self.loop_late_seconds = self._histogram("loop_late_seconds", "How late the event loop came.", SHORT)

@@ -16,6 +16,7 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from orchestrator.domain.budget import SharedLimits
+from orchestrator.domain.notice import NoticeKind
 from orchestrator.domain.plan import AgentKind
 from orchestrator.domain.run import FINAL, Run, RunStatus
 from orchestrator.domain.schedule import FireDecision
@@ -40,6 +41,7 @@ CALL_MISSED: Final = frozenset({RunStatus.CALL_ENDED, RunStatus.JUDGED})  # betw
 BUDGETS: Final = ("sessions", "calls")
 ROUTES: Final = 80
 WEBHOOK_RESULTS: Final = 10
+NOTICE_RESULTS: Final = ("sent", "failed", "given_up", "unsendable")
 CLASS: Final = 100
 
 
@@ -67,6 +69,9 @@ class Metrics:
         ):
             for word in words:
                 counter.labels(str(word))
+        for kind in NoticeKind:
+            for result in NOTICE_RESULTS:
+                of.notices.labels(kind.value, result)
         for thing in THINGS:
             of.teardown_lag_seconds.labels(thing)
             for end in (Teardown.CONFIRMED, Teardown.BOUNDED):
@@ -201,6 +206,10 @@ class Metrics:
     def delivered(self, result: str) -> None:
         """One delivery of Cekura's webhook came to this (a word of ours)."""
         self._of.webhooks.labels(self._webhook_results(result)).inc()
+
+    def noticed(self, kind: str, result: str) -> None:
+        """One try of a notice of this kind came to this."""
+        self._of.notices.labels(kind, result).inc()
 
     def api_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request to our API. `route` is the template (`/batches/{batch_id}`), empty where none matched."""

@@ -239,9 +239,7 @@ def test_a_whole_batch_runs_from_the_installed_package(image):
 
 
 @pytest.mark.slow_install
-def test_everything_is_installed_afresh_by_the_dockerfiles_own_commands(request, source, tmp_path):
-    if "slow_install" not in request.config.getoption("markexpr"):
-        pytest.skip("asks a package index and takes a minute: pytest -m slow_install")
+def test_everything_is_installed_afresh_by_the_dockerfiles_own_commands(source, tmp_path):
     environment = tmp_path / "environment"
     for line in texts("RUN", stage=0):
         carry_out(line, source=source, environment=environment, limit=INSTALL_LIMIT)

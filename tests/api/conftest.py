@@ -1,6 +1,5 @@
 """The API over a real state, called in this process, or served on a free port where the wire matters."""
 
-import shutil
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.domain.access import Scope
 from orchestrator.settings import load_settings
 from orchestrator.store.database import open_store
+from tests.support.empty import put_empty_state
 
 PLAN = {
     "version": 1,
@@ -80,17 +80,9 @@ def settings(tmp_path):
     return load_settings({**KEYS, "ORCHESTRATOR_DATABASE_URL": f"sqlite:///{tmp_path}/state.db"})
 
 
-@pytest.fixture(scope="session")
-def newest_state(tmp_path_factory):
-    """A state of the newest schema with no rows: to copy it is quicker than to make one."""
-    path = tmp_path_factory.mktemp("newest") / "state.db"
-    open_store(f"sqlite:///{path}", driving="test").close()
-    return path
-
-
 @pytest.fixture
-async def service(settings, closings, newest_state, tmp_path):
-    shutil.copy(newest_state, tmp_path / "state.db")
+async def service(settings, closings, tmp_path):
+    put_empty_state(tmp_path / "state.db")
     store = open_store(settings.database_url, driving="test")
     yield Service(store, settings=settings, closings=closings)
     store.close()

@@ -260,3 +260,16 @@ async def test_a_wish_that_cannot_be_read_cancels_nothing(client, plan, problem_
     batch = (await client.post("/v1/batches", json={"plan": plan})).json()
     problem_in(await client.post(batch["links"]["cancel"], json=order), 422, "invalid-request")
     assert not (await client.get(batch["links"]["self"])).json()["cancelled"]
+
+
+async def test_how_many_runs_a_selection_comes_to_is_not_said_by_checking_it(client, plan):
+    selecting = {**plan, "scenarios": [{"scenario": 101}, {"tags": ["smoke"]}]}
+    found = (await client.post("/v1/plans/validate", json={"plan": selecting})).json()
+    assert (found["valid"], found["runs"]) == (True, None)
+
+
+async def test_a_selection_is_refused_where_nobody_can_look_it_up(client, plan, problem_in):
+    selecting = {**plan, "scenarios": [{"tags": ["smoke"]}]}
+    problem = problem_in(await client.post("/v1/batches", json={"plan": selecting}), 422, "invalid-settings")
+    assert "no way to it" in problem["detail"]
+    assert (await client.get("/v1/batches")).json()["batches"] == []

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.app.moving import as_automated
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan
-from orchestrator.domain.plan import Channel
 from orchestrator.plans import expand, plan_from_data, plan_from_text, render_run
 from orchestrator.plans.estimation import calls_at_once
 from orchestrator.plans.importing import Wishes, plan_of_requests
@@ -187,6 +187,19 @@ def test_a_runners_agent_is_out_of_reach_and_has_no_name_at_pipecat_cloud():
 
     assert "pipecat_data" not in document["requests"][0]["body"]
     assert any("reaches agents on Pipecat Cloud only" in note for note in document["notes"])
+
+
+def test_scenarios_that_only_cekura_could_name_are_named_as_left_out():
+    document = moved(f"{AGENT}cekura: {{agent: 5}}\nscenarios: [{{scenario: 101}}, {{tags: [smoke, orders]}}]")
+
+    assert [request["body"]["scenarios"] for request in document["requests"]] == [[{"scenario": 101}]]
+    assert any("scenarios.1 is left out: what it selects (tags smoke or orders)" in note for note in document["notes"])
+
+
+def test_test_profiles_are_left_to_cekura():
+    text = f"{AGENT}cekura: {{agent: 5, test_profile_variables: true}}\nscenarios: [{{scenario: 101}}]"
+
+    assert any("what test profiles hold is left out" in note for note in moved(text)["notes"])
 
 
 def test_what_the_environment_holds_is_not_shown():

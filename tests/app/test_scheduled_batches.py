@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from orchestrator.app import schedules as cases
 from orchestrator.app.batches import view_batch
+from orchestrator.app.selection import unable
 from orchestrator.app.service import Service
 from orchestrator.domain.batch import BatchStatus
 from orchestrator.domain.schedule import FireDecision, Overlap
@@ -33,6 +34,7 @@ async def test_batches_of_a_schedule_run_one_after_the_other_and_leave_nothing(t
             store=worker.store,
             clock=worker.clock,
             environ={},
+            resolve=unable,
             speed=SPEED,
             told=lambda name, _decision, lag: lags.append((name, lag)),
             fired=worker.dispatcher.wake,

@@ -16,6 +16,7 @@ SUPERVISED = {
     "engine/dispatcher.py": "the supervisor of all driving: whatever ended it, the rows say what is left",
     "engine/scheduler.py": "the supervisor of schedules: a defect met by one must not stop the others",
     "engine/pools.py": "the supervisor of pools: a defect in one must not end the others",
+    "engine/notifier.py": "the supervisor of notices: a defect met by one must not stop the others",
     "store/writer.py": "a unit's own failure belongs to its caller; the other units of its commit go on",
     "api/edge.py": "the edge of HTTP: a defect, too, is answered, and its text goes nowhere",
     "cli/edge.py": "the edge of the process: a defect, too, ends with a sentence and an exit code",

@@ -10,7 +10,7 @@ from benchmarks.__main__ import main
 from benchmarks.render import render
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_numbers_of_the_quick_comparison_add_up_and_its_page_shows_them(tmp_path):
     """One test, for its processes take half a minute; runs may fail on a busy machine, sums may not."""
     folder = tmp_path / "benchmarks"

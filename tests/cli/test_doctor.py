@@ -128,3 +128,24 @@ def test_an_agent_that_does_not_exist_is_trouble(shell, play):
 
     assert ended.code == 2
     assert "Check agent.name and the session id" in words(ended)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "said"),
+    [
+        (("pipecat_v2", "agent: 5"), 0, "Cekura's agent 5 Support, provider pipecat"),
+        (("pipecat_v2", "agent: 6"), 2, "its provider is livekit, and channel pipecat_v2 wants pipecat"),
+        (("livekit_v2", "agent: 6, personality_ids: [2, 9]"), 2, "personalities 9 are not among those enabled"),
+        (("voice", "agent: 777"), 2, "Cekura's agent 777"),
+    ],
+)
+def test_cekuras_record_of_an_agent_it_would_start_is_asked_for(shell, play, asked, code, said):
+    channel, asked = asked
+    play()
+    plan = shell.write(
+        "other.yaml", f"version: 1\nchannel: {channel}\ncekura: {{{asked}}}\nscenarios: [{{scenario: 101}}]\n"
+    )
+    ended = shell.look("doctor", plan)
+    assert ended.code == code, ended
+    assert said in words(ended)
+    assert "PIPECAT_CLOUD" not in ended.out

@@ -85,3 +85,56 @@ def test_it_says_whether_bots_will_be_ready_as_call_slots_free(shell, calls, tol
 
     said = [rule for rule in ended.document["rules"] if "call slot" in rule and "a call slot frees" not in rule]
     assert [told in rule for rule in said] == [True] if told else said == []
+
+
+SELECTING = """\
+version: 1
+name: chosen
+agent: {kind: pipecat_cloud, name: support-bot}
+cekura: {agent: 5, mock_tool_names: []}
+scenarios:
+  - {scenario: 109}
+  - {folder_path: support.billing, project_id: 1}
+matrix: {axes: {locale: [en, de]}}
+"""
+
+
+def test_what_is_selected_is_shown_scenario_by_scenario_and_cell_by_cell(shell, play):
+    sandbox = play()
+    path = shell.write("plan.yaml", SELECTING)
+
+    ended = shell.look("plan", path, "--json")
+
+    runs = [(run["scenario"], run["matrix"], run["body"]) for run in ended.document["runs"]]
+    assert runs == [(one, {"locale": it}, {"locale": it}) for it in ("en", "de") for one in (109, 102, 106, 107)]
+    assert ended.document["estimate"]["runs"] == 8
+    text = shell.look("plan", path)
+    assert "chosen: 8 runs with support-bot" in text.out
+    assert "102 (locale de)" in text.out
+    assert sandbox.world()["starts"] == 0
+
+
+def test_without_a_key_it_says_what_is_selected_later_and_counts_nothing(shell):
+    path = shell.write("plan.yaml", SELECTING)
+
+    ended = shell.look("plan", path)
+
+    assert ended.code == 0
+    assert "chosen: 2 runs, and those of what it selects, with support-bot" in ended.out
+    assert "scenarios.1 is selected when the batch begins (folder support.billing, project 1)" in ended.out
+    assert "Cekura credits" not in ended.out
+    assert shell.look("plan", path, "--json").document["estimate"] is None
+
+
+def test_a_selection_that_matches_nothing_is_a_bad_plan_and_starts_nothing(shell, play):
+    sandbox = play()
+    path = shell.write("plan.yaml", SELECTING.replace("support.billing", "support.biling"))
+
+    shown = shell.look("plan", path)
+    ran = shell.look("run", path)
+
+    for ended in (shown, ran):
+        assert ended.code == 2
+        assert "scenarios.1: selects nothing" in ended.err
+        assert "folder support.biling, project 1" in ended.err
+    assert sandbox.world()["starts"] == 0

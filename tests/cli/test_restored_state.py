@@ -63,14 +63,14 @@ def test_gc_on_an_older_sqlite_state_ends_what_was_started_since(shell, play, st
 
 
 @pytest.mark.slow
-def test_a_postgresql_state_comes_back_as_it_was_dumped(shell, play, postgres_url):
+def test_a_postgresql_state_comes_back_as_it_was_dumped(shell, play, postgres_url_to_spoil):
     play()
-    shell.environment["ORCHESTRATOR_DATABASE_URL"] = postgres_url
+    shell.environment["ORCHESTRATOR_DATABASE_URL"] = postgres_url_to_spoil
     programs = str(installed() / "bin")
     assert shell.run().code == 0
     before = shell("batches", "show", "latest", "--json").document
     typed("pg_dump", shell, path=programs)
-    with psycopg.connect(postgres_url) as connection:
+    with psycopg.connect(postgres_url_to_spoil) as connection:
         connection.execute("UPDATE runs SET outcome = 'failed'")
     assert shell("batches", "show", "latest", "--json").document != before
     typed("pg_restore", shell, path=programs)

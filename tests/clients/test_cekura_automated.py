@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from orchestrator.clients.cekura import DIALECT, CekuraClient
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import OutcomeUnknown, RemoteRejected
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission
-from orchestrator.domain.plan import Channel
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SCENARIOS = "https://remote.example/test_framework/v1/scenarios"

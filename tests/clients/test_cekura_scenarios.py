@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from orchestrator.clients.cekura import DIALECT, CekuraClient
 from orchestrator.clients.cekura_scenarios import cekura_agent, scenario_record
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import RemoteAuthFailed, RemoteNotFound, RemoteProtocolError, RemoteUnavailable
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission, CekuraAgent, ScenarioRecord
-from orchestrator.domain.plan import Channel
 
 LINK = "https://dashboard.cekura.ai/shared/4f1c-very-secret"
 

@@ -14,9 +14,9 @@ from orchestrator.clients.pipecat_runner import PipecatRunnerClient
 from orchestrator.clients.room import parse_room_url
 from orchestrator.clients.wire import text_of
 from orchestrator.clock import SystemClock
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidSettings, OutcomeUnknown, RemoteProtocolError
 from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission, StartRequest, SubmittedRoom
-from orchestrator.domain.plan import Channel
 from orchestrator.domain.secret import MeetingToken
 from orchestrator.settings import load_settings
 

@@ -122,13 +122,9 @@ TROUBLED = (
 
 SMALL = (
     "start.done@0:cloud:resume",
-    "start.done@2:cloud:gc",
-    "submit.done@0:cloud:resume",
     "submit.done@0:cloud:gc",
     "submit.answered@1+2ms:cloud:resume:alike",
     "poll.done@3>session_stop.done@0:cloud:gc",
-    "session_stop.done@0:cloud:resume",
-    "rooms_delete.done@0:cloud:gc",
     "rooms_delete.done@0:cloud:resume",
     "submit.done@1:runner:resume",
 )

@@ -277,3 +277,41 @@ def test_a_full_budget_does_not_grow():
 
 def test_runs_are_counted_by_status():
     assert count_statuses([RunStatus.PLANNED, RunStatus.IN_CALL, RunStatus.PLANNED]) == of(planned=2, in_call=1)
+
+
+# --- at a level of a ramp --------------------------------------------------------------------------------------------
+
+
+@given(COUNTS, BUDGETS, st.integers(1, 20), st.integers(0, 4), st.integers(0, 4))
+def test_no_more_are_coming_or_called_than_the_level_whatever_is_foreseen(counts, calls, level, soon, posting):
+    budget = calls.at_level(level)
+    coming = sum(counts[status] for status in COMING_OR_CALLED)
+    free = budget.free(counts, soon=soon)
+    assert free >= 0
+    assert free == 0 or coming + free <= level
+    handed = counts[RunStatus.SUBMITTED] + counts[RunStatus.IN_CALL] + posting
+    assert budget.callable(counts, posting=posting) <= max(0, level - handed)
+
+
+@given(BUDGETS, st.lists(st.integers(1, 20), min_size=1, max_size=5))
+def test_what_others_take_stays_taken_as_the_level_rises(calls, rises):
+    budget, taken = calls, calls.limit - calls.working
+    for level in sorted({calls.limit + rise for rise in rises}):
+        budget = budget.at_level(level)
+        assert (budget.limit, budget.limit - budget.working) == (level, taken)
+        assert budget.at_level(level) == budget
+
+
+@given(COUNTS, BUDGETS, st.integers(1, 8))
+def test_a_level_that_falls_leaves_no_place_until_calls_have_ended(counts, calls, level):
+    budget = calls.at_level(20).at_level(level)
+    assert 1 <= budget.working <= level
+    if sum(counts[status] for status in COMING_OR_CALLED) >= level:
+        assert budget.free(counts) == 0
+
+
+def test_more_calls_than_a_fallen_level_prove_nothing_about_evaluations():
+    """They were placed before it fell."""
+    fallen = a_budget(SlotRule.AUTO).at_level(4).at_level(1)
+    assert fallen.polled(seen(in_call=4), at=NOW).rule is SlotRule.AUTO
+    assert fallen.polled(seen(in_call=4, evaluating=1), at=NOW).rule is SlotRule.CALL_ENDED

@@ -16,10 +16,10 @@ from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from tests.support.bench import Bench
 from tests.support.hand_clock import HandClock
-from tests.support.ordeal import empty_state
 from tests.support.virtual import VirtualLoop, virtual_time
 
 RUNS, CALLS = 40, 5
+FEW = 20
 MEAN_CALL = 70.0
 PLAN = """
 version: 1
@@ -27,14 +27,16 @@ name: ahead
 agent: {{kind: pipecat_cloud, name: support-bot}}
 cekura: {{agent: 5, mock_tool_names: []}}
 prefer: {prefer}
-scenarios: [{{scenario: 101, repeat: 20}}, {{scenario: 102, repeat: 20}}]
+scenarios: [{{scenario: 101, repeat: {half}}}, {{scenario: 102, repeat: {half}}}]
 limits: {{concurrency: {sessions}, calls: 5, call_slot_until: {rule}}}
 """
 
 
-def played(folder, *, prefer="balanced", sessions=2 * CALLS, slot_rule="call_ended", rule="auto", place_for=CALLS):
+def played(
+    folder, *, runs=RUNS, prefer="balanced", sessions=2 * CALLS, slot_rule="call_ended", rule="auto", place_for=CALLS
+):
     """The batch's virtual seconds, how long a bot in its room waited for Cekura on average, and the sandbox's world."""
-    plan = PLAN.format(prefer=prefer, sessions=sessions, rule=rule)
+    plan = PLAN.format(half=runs // 2, prefer=prefer, sessions=sessions, rule=rule)
     settings = SandboxSettings(calls_limit=place_for, max_sessions=sessions, slot_rule=slot_rule)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, virtual_time(runner.get_loop()):
         return runner.run(_played(folder, plan, settings))
@@ -42,7 +44,6 @@ def played(folder, *, prefer="balanced", sessions=2 * CALLS, slot_rule="call_end
 
 async def _played(folder, plan, settings):
     folder.mkdir()
-    (folder / "state.db").write_bytes(empty_state())
     loop = asyncio.get_running_loop()
     async with Sandbox(settings) as sandbox, Bench(folder=folder, speed=1.0).worker(sandbox) as worker:
         batch = await create_batch(worker, plan_from_text(plan, name="ahead"))
@@ -57,7 +58,7 @@ async def _played(folder, plan, settings):
         return seconds, waited, sandbox.world()
 
 
-@pytest.mark.parametrize("slot_rule", ["call_ended", "judged"])
+@pytest.mark.parametrize("slot_rule", ["call_ended", pytest.param("judged", marks=pytest.mark.long)])
 def test_bots_started_ahead_hardly_wait_whichever_rule_has_to_be_learnt(tmp_path, slot_rule):
     _, waited, world = played(tmp_path / "ahead", slot_rule=slot_rule)
     assert waited < MEAN_CALL / 10
@@ -65,20 +66,20 @@ def test_bots_started_ahead_hardly_wait_whichever_rule_has_to_be_learnt(tmp_path
 
 
 def test_a_batch_with_sessions_to_spare_is_done_sooner_than_one_that_waits_for_free_slots(tmp_path):
-    ahead, _, world = played(tmp_path / "ahead")
-    after, _, _ = played(tmp_path / "after", sessions=CALLS)
+    ahead, _, world = played(tmp_path / "ahead", runs=FEW)
+    after, _, _ = played(tmp_path / "after", runs=FEW, sessions=CALLS)
     assert ahead < after
     assert world["calls"]["peak_alive_sessions"] > CALLS
 
 
 def test_bots_that_are_early_wait_with_us_where_cekura_has_place_for_more_calls_than_the_plan(tmp_path):
-    _, _, world = played(tmp_path / "early", prefer="time", rule="call_ended", place_for=3 * CALLS)
+    _, _, world = played(tmp_path / "early", runs=FEW, prefer="time", rule="call_ended", place_for=3 * CALLS)
     assert world["calls"]["peak"] == CALLS
 
 
 def test_preferring_time_lets_bots_wait_and_preferring_cost_lets_slots_wait(tmp_path):
-    cost = played(tmp_path / "cost", prefer="cost", rule="call_ended")
-    time = played(tmp_path / "time", prefer="time", rule="call_ended")
+    cost = played(tmp_path / "cost", runs=FEW, prefer="cost", rule="call_ended")
+    time = played(tmp_path / "time", runs=FEW, prefer="time", rule="call_ended")
     assert time[0] < cost[0]
     assert cost[1] < time[1]
 
@@ -87,7 +88,7 @@ def test_preferring_time_lets_bots_wait_and_preferring_cost_lets_slots_wait(tmp_
 
 
 def a_roster(clock, *runs):
-    plan = plan_from_text(PLAN.format(prefer="balanced", sessions=10, rule="auto"), name="ahead")
+    plan = plan_from_text(PLAN.format(half=20, prefer="balanced", sessions=10, rule="auto"), name="ahead")
     batch = Batch(batch_id="b", name="b", status=BatchStatus.OPEN, digest="d", document={}, created_at=clock.now())
     return Roster(
         batch=batch,

@@ -14,7 +14,6 @@ from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from tests.support.asked import Asked
 from tests.support.bench import Bench
-from tests.support.ordeal import empty_state
 from tests.support.virtual import VirtualLoop, virtual_time
 
 RUNS, SESSIONS = 60, 20
@@ -38,7 +37,6 @@ def played(folder, runs=RUNS, beside=None, **sandbox):
 
 
 async def _played(folder, runs, beside, sandbox):
-    (folder / "state.db").write_bytes(empty_state())
     bench = Bench(folder=folder, speed=1.0)
     scenarios = ", ".join(f"{{scenario: {101 + number}, repeat: {runs // 10}}}" for number in range(10))
     text = bench.plan(scenarios=f"[{scenarios}]", concurrency=SESSIONS, calls=SESSIONS)
@@ -126,7 +124,7 @@ def test_when_more_rooms_are_due_than_may_be_looked_at_a_picture_of_the_domain_s
     """Nobody departs while nobody is called, so the picture is taken for readiness alone."""
     monkeypatch.setattr("orchestrator.engine.presence.LOOKS_PER_SECOND", 1.0)
     monkeypatch.setattr("orchestrator.engine.readiness.LOOKS_PER_SECOND", 1.0)
-    batch = played(tmp_path, join_seconds=(20.0, 22.0))
+    batch = played(tmp_path, runs=SESSIONS, join_seconds=(20.0, 22.0))
     assert str(batch.view.batch.outcome) == "passed"
     assert batch.asked.most_within(5.0, "presence") <= 7
     first_call = min(run.timeline["in_call"] for run in batch.view.runs).timestamp()
@@ -149,8 +147,8 @@ def test_a_room_that_its_domains_key_knows_no_longer_costs_its_run_a_session_and
             await asyncio.sleep(0.05)
         box._daily.cloud.delete(box._daily.cloud.living()[-1])
 
-    batch = played(tmp_path, beside=delete_the_third)
+    batch = played(tmp_path, runs=SESSIONS, beside=delete_the_third)
     assert str(batch.view.batch.outcome) == "passed"
-    assert sorted(run.attempt for run in batch.view.runs) == [1] * (RUNS - 1) + [2]
+    assert sorted(run.attempt for run in batch.view.runs) == [1] * (SESSIONS - 1) + [2]
     assert batch.world["sessions"]["alive"] == batch.world["rooms"]["alive"] == batch.world["submitted_twice"] == []
     assert all(session.torn_down for session in batch.view.sessions)

@@ -279,7 +279,7 @@ class Batches(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=EXAMPLES or 18,
+    max_examples=EXAMPLES or 10,
     stateful_step_count=10,
     derandomize=not EXAMPLES,
     database=None,

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from orchestrator.app import schedules as cases
+from orchestrator.app.selection import unable
 from orchestrator.domain.batch import BatchStatus, Origin
 from orchestrator.domain.errors import Conflict, StateUnusable
 from orchestrator.domain.schedule import Blackout, FireDecision, Missed, Overlap
@@ -41,7 +42,7 @@ class Watch:
     def __init__(self, store, clock, environ):
         self.store, self.clock = store, clock
         self.lags = []
-        self.scheduler = Scheduler(store=store, clock=clock, environ=environ, told=self.hear)
+        self.scheduler = Scheduler(store=store, clock=clock, environ=environ, resolve=unable, told=self.hear)
 
     def hear(self, name, decision, lag):
         if decision == "fired" and lag is not None:

@@ -20,7 +20,7 @@ from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.store.database import open_store
 from tests.support.asked import Asked
 from tests.support.bench import Bench
-from tests.support.ordeal import empty_state, virtually
+from tests.support.ordeal import virtually
 from tests.support.receiver import SECRET, Receiver, listening
 from tests.support.virtual import VirtualLoop, virtual_time
 
@@ -67,7 +67,6 @@ def played(folder, *faults, **scene):
 
 
 async def _played(folder, scene):
-    (folder / "state.db").write_bytes(empty_state())
     loop, bench = asyncio.get_running_loop(), Bench(folder=folder, speed=1.0)
     text = bench.plan(
         scenarios=f"[{{scenario: 101, repeat: {RUNS}}}]",

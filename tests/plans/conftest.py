@@ -6,7 +6,13 @@ from orchestrator.domain.errors import InvalidPlan
 from orchestrator.plans import load_plan, plan_from_text
 
 CONFIG = Path(__file__).parents[2] / "config"
-ENVIRON = {"CUSTOMER_PREFIX": "C", "TENANT": "acme"}
+ENVIRON = {
+    "CUSTOMER_PREFIX": "C",
+    "TENANT": "acme",
+    "SLACK_WEBHOOK_URL": "https://hooks.slack.test/services/T0/B0/x",
+    "HOOK_URL": "https://hooks.test/batches",
+    "HOOK_SECRET": "whsec_c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3Jl",
+}
 
 
 @pytest.fixture

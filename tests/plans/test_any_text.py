@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from orchestrator.domain.errors import InvalidPlan
 from orchestrator.plans import plan_from_text
 from orchestrator.plans.model import SECTIONS, PlanFile
+from orchestrator.plans.refusals import keys_of
 
-NAMES = sorted({*PlanFile.model_fields, *(name for model in SECTIONS.values() for name in model.model_fields)})
+NAMES = sorted({name for model in (PlanFile, *SECTIONS.values()) for name in keys_of(model)})
 LEAVES = st.one_of(
     st.none(),
     st.booleans(),
@@ -19,7 +20,18 @@ LEAVES = st.one_of(
     st.dates(),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.sampled_from(
-        ["pipecat_cloud", "pipecat_runner", "{{ run.id }}", "{{ x }}", "{{", "http://h", "http://[", "probe"]
+        [
+            "pipecat_cloud",
+            "pipecat_runner",
+            "{{ run.id }}",
+            "{{ x }}",
+            "{{",
+            "http://h",
+            "http://[",
+            "probe",
+            "steps",
+            "spike",
+        ]
     ),
 )
 KEYS = st.one_of(st.sampled_from(NAMES), st.text(max_size=4), st.integers(), st.booleans())
@@ -30,7 +42,7 @@ TREES = st.recursive(
 
 def sections(model):
     """Mostly well-formed, so that the rules behind the shape are reached too."""
-    return TREES | st.dictionaries(st.sampled_from(sorted(model.model_fields)), TREES, max_size=8)
+    return TREES | st.dictionaries(st.sampled_from(sorted(keys_of(model))), TREES, max_size=8)
 
 
 PLANS = st.fixed_dictionaries(

@@ -26,7 +26,8 @@ CASES = [
     (GOOD + "version: 1\n", "version", 4, "given twice (first on line 1)", "keep one"),
     (GOOD + "timing: {}\ntiming: {}\n", "timing", 5, "given twice (first on line 4)", "keep one"),
     (GOOD + "1: x\n", "plan", 4, "key 1 is not text", 'quote it: "1"'),
-    (GOOD + "on: x\n", "plan", 4, "key on is not text", 'quote it: "on"'),
+    (GOOD + "off: x\n", "plan", 4, "key off is not text", 'quote it: "off"'),
+    (GOOD + "on: x\n", "on", 4, "unknown key on here", "did you mean notifications.on?"),
     # keys
     (CLOUD + "\n" + ONE, "version", 1, "is missing", "add version: 1"),
     ("version: 1\n" + ONE, "agent", 1, "is missing", "add agent: {kind: pipecat_cloud"),
@@ -40,7 +41,8 @@ CASES = [
     (GOOD + "limits: {gate: 1}\n", "limits.gate", 4, "unknown key", "did you mean gate at the top of the plan?"),
     (GOOD + "gate: {xyz: 1}\n", "gate.xyz", 4, "unknown key", "known keys here: min_pass_rate, max_inconclusive"),
     (GOOD + "schedule: daily\n", "schedule", 4, "does not support schedule yet", "scheduler"),
-    (GOOD + "limits: {ramp: 3}\n", "limits.ramp", 4, "does not support ramp yet", "starts_per_second"),
+    (GOOD + "limits: {ramp: 3}\n", "limits.ramp", 4, "unknown key ramp", "did you mean ramp at the top of the plan?"),
+    (GOOD + "limits: {matrix: 3}\n", "limits.matrix", 4, "does not support matrix yet", "one entry of `scenarios`"),
     # types and ranges
     ("version: 2\n" + CLOUD + "\n" + ONE, "version", 1, "must be 1", "version: 1"),
     (GOOD + "name: Nightly Run\n", "name", 4, "must be lower-case letters", "write name: nightly-support"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from orchestrator.domain.plan import AgentKind, Channel
+from orchestrator.domain.channel import Channel
+from orchestrator.domain.plan import AgentKind
 from orchestrator.plans import estimate, expand, plan_document, plan_from_document, plan_from_text
 
 V1 = "version: 1\nagent: {kind: pipecat_cloud, name: bot}\nscenarios: [{scenario: 101}]\n"
@@ -34,6 +35,7 @@ SECTIONS = {
     "timing.presence_interval": "timing: {presence_interval: 15}",
     "readiness": "readiness: probe",
     "prefer": "prefer: cost",
+    "ramp": "ramp: {profile: soak, calls: 2}",
     "agent": "agent: {kind: pipecat_cloud, name: bot}",
 }
 

@@ -4,11 +4,18 @@ import re
 
 from orchestrator.plans import expand, load_plan
 from orchestrator.plans.model import SECTIONS, PlanFile
+from orchestrator.plans.refusals import keys_of
 
 
 def test_the_examples_show_every_key(config):
-    full = [config / "cloud-full.yaml", *config.glob("channel-*.yaml")]
-    names = {*PlanFile.model_fields, *(name for model in SECTIONS.values() for name in model.model_fields)}
+    others = [
+        config / "notifications.yaml",
+        config / "ramp.yaml",
+        config / "selection-and-matrix.yaml",
+        *config.glob("channel-*.yaml"),
+    ]
+    full = [config / "cloud-full.yaml", *others]
+    names = {name for model in (PlanFile, *SECTIONS.values()) for name in keys_of(model)}
     shown = {name for path in full for name in re.findall(r"([a-z0-9_]+):", path.read_text(encoding="utf-8"))}
     assert names - shown == set()
 

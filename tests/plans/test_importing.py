@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan
-from orchestrator.domain.plan import Channel
 from orchestrator.plans import expand, plan_from_data, plan_from_text
 from orchestrator.plans.importing import Wishes, plan_of_requests
 from orchestrator.plans.json_text import read_json

@@ -6,6 +6,7 @@ from orchestrator.plans import json_schema, service_json_schema
 from orchestrator.plans.model import SECTIONS, PlanFile
 from orchestrator.plans.schema import SCHEMA_PATH, SERVICE_SCHEMA_PATH, schema_text
 from orchestrator.plans.service_model import SERVICE_SECTIONS, ServiceSection
+from orchestrator.plans.source import parse
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def test_the_example_service_file_satisfies_its_schema(config):
 
 
 def test_every_example_plan_satisfies_the_schema_and_the_checks(example, loaded_example, validator):
-    validator.validate(yaml.safe_load(example.read_text(encoding="utf-8")))
-    assert loaded_example.plan.run_count >= 1
+    validator.validate(parse(example.read_text(encoding="utf-8")).data)
+    assert loaded_example.plan.run_count >= 1  # what is selected is not among them
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,16 @@ def test_every_key_says_what_it_means_and_shows_an_example(model):
         {"version": 2},
         {"scenarios": []},
         {"scenarios": [{"scenario": 1, "repeat": 0}]},
+        {"scenarios": [{"repeat": 1}]},
+        {"scenarios": [{"scenario": 1, "tags": ["a"]}]},
+        {"scenarios": [{"tags": []}]},
+        {"scenarios": [{"tags": ["a,b"]}]},
+        {"scenarios": [{"tags": ["a"], "tag_filter": "nor"}]},
+        {"scenarios": [{"folder_path": "a"}]},
+        {"scenarios": [{"scenario": 1, "tag_filter": "or"}]},
+        {"matrix": {}},
+        {"matrix": {"axes": {}}},
+        {"matrix": {"axes": {"a": []}}},
         {"unknown": 1},
         {"agent": {"kind": "pipecat_cloud"}},
         {"agent": {"kind": "pipecat_runner"}},
@@ -67,5 +78,7 @@ def test_every_key_says_what_it_means_and_shows_an_example(model):
 def test_the_schema_refuses_what_the_checks_refuse(validator, change):
     good = {"version": 1, "agent": {"kind": "pipecat_cloud", "name": "b"}, "scenarios": [{"scenario": 1}]}
     validator.validate({**good, "readiness": "probe"})
+    selections = [{"tags": ["a"]}, {"folder_path": "", "project_id": 1}, {"tags": ["a"], "project_id": 1}]
+    validator.validate({**good, "scenarios": selections, "matrix": {"axes": {"a": [1]}}})
     with pytest.raises(jsonschema.ValidationError):
         validator.validate({**good, **change})

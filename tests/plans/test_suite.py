@@ -2,8 +2,8 @@
 
 import pytest
 
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import InvalidPlan
-from orchestrator.domain.plan import Channel
 from orchestrator.plans import plan_from_data
 from orchestrator.plans.importing import Wishes
 from orchestrator.plans.suite import is_suite, plan_of_suite, read_suite

@@ -140,7 +140,7 @@ async def test_a_bulk_deletion_can_be_all_or_nothing(play, make_room):
 
 
 async def test_presence_exists_only_while_the_bot_attends(play):
-    caller = await play()
+    caller = await play(join_seconds=(200.0, 200.0))  # two seconds: time enough to look before
     session = await caller.start(dailyMeetingTokenProperties={"user_id": "mark"})
     before = await caller.present(session)
 

@@ -69,7 +69,7 @@ async def test_an_unknown_agent_is_not_found(play):
 
 
 async def test_the_record_of_a_session_follows_its_life(play):
-    caller = await play()
+    caller = await play(join_seconds=(200.0, 200.0))  # two seconds: time enough to look before
     session = await caller.start()
     path = f"/v1/agents/bot/sessions/{session['sessionId']}"
 

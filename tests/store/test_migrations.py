@@ -24,7 +24,7 @@ def empty_url(request, tmp_path):
     """A database without any schema."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state.db"
-    return request.getfixturevalue("postgres_server").create()
+    return request.getfixturevalue("postgres_url_to_spoil")
 
 
 def at_revision(url, revision):
@@ -113,6 +113,10 @@ async def test_a_state_of_an_earlier_schema_keeps_all_it_held_and_takes_what_is_
     try:
         batch = await store.read(partial(batches.get_batch, batch_id="b1"))
         assert (batch.name, batch.created_at, batch.origin, batch.owner) == ("nightly", NOW, Origin.COMMAND, None)
+        assert (batch.stopped, batch.stopped_at) == ("", None)
+        await store.write(partial(batches.record_stopped, batch_id="b1", at=NOW, reason="too slow"))
+        stopped = await store.read(partial(batches.get_batch, batch_id="b1"))
+        assert (stopped.stopped, stopped.stopped_at) == ("too slow", NOW)
         run = (await store.read(partial(runs.list_runs, batch_id="b1")))[0]
         assert (run.nonce, run.timeline["starting"]) == ("n1", NOW)
         session = await store.read(partial(sessions.get_session, nonce="n1"))

@@ -233,13 +233,13 @@ def test_a_damaged_state_is_refused_and_left_as_it_was(sqlite_url, tmp_path):
     assert path.read_bytes() == before
 
 
-async def test_a_state_from_a_newer_version_is_refused(url):
-    store = open_store(url, driving="run")
+async def test_a_state_from_a_newer_version_is_refused(url_to_spoil):
+    store = open_store(url_to_spoil, driving="run")
     later = "UPDATE orchestrator_version SET version_num = '9999_later'"
     await store.write(lambda connection: connection.exec_driver_sql(later).rowcount)
     store.close()
     with pytest.raises(StateUnusable, match="newer version") as refused:
-        open_store(url, driving="run")
+        open_store(url_to_spoil, driving="run")
     assert "Install that version" in refused.value.next_step
 
 
@@ -261,7 +261,8 @@ async def test_what_is_unknown_is_named(store):
         await store.read(partial(batches.get_batch, batch_id="b2"))
 
 
-def test_a_migrated_schema_equals_the_tables(url):
+def test_a_migrated_schema_equals_the_tables(url_to_spoil):
+    url = url_to_spoil
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine

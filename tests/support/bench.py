@@ -13,6 +13,7 @@ from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.settings import load_settings
 from orchestrator.telemetry.metrics import Metrics
+from tests.support.empty import put_empty_state
 
 SPEED = 40.0
 
@@ -77,6 +78,7 @@ class Bench:
         metrics: Metrics | None = None,
         **environ,
     ):
+        put_empty_state(self.folder / "state.db")
         values = {**sandbox.environment(), "ORCHESTRATOR_DATABASE_URL": f"sqlite:///{self.folder}/state.db", **environ}
         settings = load_settings({name: value for name, value in values.items() if value is not None})
         speed = sandbox.settings.speed

@@ -4,9 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from orchestrator.app.batches import BatchView, cancel_batch, create_batch, view_batch
@@ -17,7 +14,6 @@ from orchestrator.domain.session import Teardown
 from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.sandbox.faults import parse_fault
-from orchestrator.store.database import open_store
 from tests.support.bench import Bench
 from tests.support.receiver import listening
 from tests.support.virtual import VirtualLoop, virtual_time
@@ -100,7 +96,6 @@ async def _play(ordeal, folder, environ):
 
 async def _play_with(ordeal, folder, environ, receiver=None):
     loop, scene, bench = asyncio.get_running_loop(), ordeal.scene, Bench(folder=folder, speed=1.0)
-    (folder / "state.db").write_bytes(empty_state())
     settings = {"call_seconds": (15.0, 25.0), **scene.sandbox, "faults": (*scene.faults, *ordeal.faults)}
     settings |= {"webhook_url": receiver.url} if receiver else {}
     began = loop.time()
@@ -116,15 +111,6 @@ async def _play_with(ordeal, folder, environ, receiver=None):
             view, seconds = await view_batch(worker.store, batch.batch_id), loop.time() - began
         await asyncio.sleep(until_last_bound(view, loop))
         return Weathered(view=view, world=box.world(), seconds=seconds)
-
-
-@cache
-def empty_state():
-    """A state that is migrated and holds nothing: made once, as it takes a tenth of the time of a row."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "state.db"
-        open_store(f"sqlite:///{path}", driving=None).close()
-        return path.read_bytes()
 
 
 def until_last_bound(view, loop):

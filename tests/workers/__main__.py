@@ -1,9 +1,8 @@
 """`python -m tests.workers` (`make workers`): several workers under random blows, one trial for each seed, and a table.
 
-Three workers on one PostgreSQL drive batches that were asked for in every way (`trial`). Workers are killed, frozen for
-longer than their lease and thawed, or told to stop, one or all at once, and others are started; the database is
-restarted. Then nothing may be alive, started, submitted or fired twice, and no limit may have been passed.
-`--throughput` plays one load with one worker and with two instead.
+Three workers on one PostgreSQL drive six batches (`trial`). Workers are killed, frozen for longer than their lease and
+thawed, or told to stop, and others are started; the database is restarted. Then nothing may be alive, started or
+submitted twice, and no limit may have been passed. `--throughput` plays one load with one worker and with two instead.
 """
 
 import argparse
@@ -12,10 +11,9 @@ import os
 import statistics
 import sys
 
-from tests.workers.trial import SPEED, Trial
-
 from benchmarks import workers as team
 from tests.support.fleet import LEASE
+from tests.workers.trial import SPEED, Trial
 
 
 def say(text):

@@ -65,6 +65,7 @@ async def test_a_killed_owners_sessions_wait_on_with_another_and_are_given_to_ru
     assert assert_promises(box)["calls"]["peak_alive_sessions"] <= 5
 
 
+@pytest.mark.workers
 async def test_an_owner_frozen_in_the_middle_of_a_start_starts_nothing_when_it_thaws(
     play, fleet, file, assert_promises
 ):
@@ -87,6 +88,7 @@ async def test_an_owner_frozen_in_the_middle_of_a_start_starts_nothing_when_it_t
     assert assert_promises(box)["calls"]["peak_alive_sessions"] <= MOST
 
 
+@pytest.mark.workers
 async def test_batches_of_several_workers_take_from_one_pool_and_no_session_is_given_twice(
     play, fleet, file, assert_promises
 ):

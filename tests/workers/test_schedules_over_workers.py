@@ -29,6 +29,7 @@ schedules:
 SHORT = {"call_seconds": (10.0, 20.0), "evaluate_seconds": 2.0}
 
 
+@pytest.mark.workers
 async def test_no_fire_is_lost_or_doubled_whatever_befalls_who_decides_it(
     postgres_restartable, play, fleet, assert_promises, tmp_path
 ):
@@ -49,6 +50,25 @@ async def test_no_fire_is_lost_or_doubled_whatever_befalls_who_decides_it(
     frozen.send_signal(signal.SIGCONT)
 
     _, since = await struck_while_it_decides(ours, server, minutes=24, blow=lambda _: restart(server))
+    await ours.until(lambda: all_decided(ours, since))
+
+    await ours.until(lambda: nothing_open(ours))
+    await assert_fired_once(ours, since=since)
+    assert_promises(box)
+
+
+async def test_no_fire_is_lost_or_doubled_when_who_decides_it_is_killed(
+    postgres_restartable, play, fleet, assert_promises, tmp_path
+):
+    server, url = postgres_restartable
+    box = play(**SHORT)
+    ours = fleet(box, url=url)
+    config = service_file(tmp_path)
+    for worker in [start(ours, server, config, name) for name in ("one", "two")]:
+        await ours.serving(worker)
+
+    killed, since = await struck_while_it_decides(ours, server, minutes=8, blow=lambda one: one.kill())
+    killed.wait(10)
     await ours.until(lambda: all_decided(ours, since))
 
     await ours.until(lambda: nothing_open(ours))
