@@ -10,9 +10,9 @@ from orchestrator.domain.plan import Plan, ScenarioSelection
 from orchestrator.domain.ramp import Ramp, levels, ramp_text, stop_text
 from orchestrator.plans import LoadedPlan, PlannedRun, estimate, expand, render_run, room_seconds
 from orchestrator.plans.estimation import arithmetic, calls_at_once
+from orchestrator.plans.importing import BATCH_ID
 from orchestrator.plans.rendering import json_size
 
-BATCH_ID: Final = "BATCH-ID"
 MOST_LEVELS: Final = 20
 SHOWN_VALUE: Final = "(from the environment)"
 

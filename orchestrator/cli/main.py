@@ -10,7 +10,7 @@ import typer
 from orchestrator import __version__
 from orchestrator.cli.access import audit, tokens
 from orchestrator.cli.edge import carry_out
-from orchestrator.cli.options import AsJson, Batch, Logged, Overrides, PlanFile
+from orchestrator.cli.options import AsJson, Batch, ChannelName, Flow, Logged, Overrides, PlanFile
 from orchestrator.cli.records import batches, notices, pools, runs, sessions
 from orchestrator.cli.schedule_group import schedules
 
@@ -103,7 +103,7 @@ def run(
 
 @app.command(
     epilog="Examples:\n\norchestrator plan config/cloud-full.yaml --json\n\n"
-    "orchestrator plan --schema > plan.schema.json"
+    "orchestrator plan --schema > plan.schema.json\n\norchestrator plan plan.yaml --as v2 > request.json"
 )
 def plan(
     plan: PlanFile = None,
@@ -111,16 +111,71 @@ def plan(
     as_json: AsJson = False,
     overrides: Overrides = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plans; needs no PLAN.")] = False,
+    flow: Annotated[
+        Flow | None,
+        typer.Option("--as", help="Print, as JSON, the requests that Cekura's automated flow would need."),
+    ] = None,
     log_level: Logged = None,
 ) -> None:
     """Show what would run, in order, with cost and time estimates; starts nothing."""
     from orchestrator.cli.plan import plan as work
 
     carry_out(
-        lambda: work(plan, overrides=tuple(overrides or ()), as_json=as_json, schema=schema),
+        lambda: work(plan, overrides=tuple(overrides or ()), as_json=as_json, schema=schema, flow=flow),
         as_json=as_json,
         log_level=log_level,
     )
+
+
+@app.command(
+    "import",
+    epilog="Examples:\n\norchestrator import request.json --to pipecat_v1 --output plan.yaml\n\n"
+    "orchestrator import suite.json --agent 5 --agent-name support-bot\n\n"
+    "orchestrator plan plan.yaml --as v2 | orchestrator import - --to livekit_v2",
+)
+def import_(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A JSON file, or - for stdin.", show_default=False)],
+    *,
+    to: Annotated[
+        ChannelName | None, typer.Option(help="The plan's channel. Absent: a request's own; pipecat_v1 for a suite.")
+    ] = None,
+    agent: Annotated[int | None, typer.Option(metavar="ID", min=1, help="Cekura's number of the agent.")] = None,
+    agent_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The agent's name at Pipecat Cloud or LiveKit.")
+    ] = None,
+    agent_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The address of a Pipecat runner, for --to pipecat_v1.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the plan goes instead of stdout.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Of a suite, take the scenarios that are at Cekura and list the others.")
+    ] = False,
+    as_json: AsJson = False,
+    log_level: Logged = None,
+) -> None:
+    """Make a plan of a request to Cekura's automated flows, or of a tests-as-code suite; starts nothing.
+
+    A suite's scenarios are looked up at Cekura by name, with CEKURA_API_KEY. What a plan cannot carry is said in notes:
+    as comments above the plan, and on stderr.
+    """
+    from orchestrator.cli.importing import ImportOrder, import_plan
+    from orchestrator.domain.channel import Channel
+
+    order = ImportOrder(
+        source=source,
+        to=None if to is None else Channel(to.value),
+        cekura_agent_id=agent,
+        agent_name=agent_name,
+        agent_url=agent_url,
+        output=output,
+        force=force,
+        partial=partial,
+        as_json=as_json,
+    )
+    carry_out(lambda: import_plan(order), as_json=as_json, log_level=log_level)
 
 
 @app.command(

@@ -18,6 +18,21 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class Flow(StrEnum):
+    """A flow of Cekura's that a plan can be shown as."""
+
+    V2 = "v2"
+
+
+class ChannelName(StrEnum):
+    """The channels by the names that plans have for them."""
+
+    PIPECAT_V1 = "pipecat_v1"
+    PIPECAT_V2 = "pipecat_v2"
+    LIVEKIT_V2 = "livekit_v2"
+    VOICE = "voice"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
 Overrides = Annotated[
     list[str] | None,

@@ -17,10 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.app.markdown import scenario_text
+from orchestrator.app.moving import as_automated
 from orchestrator.app.preview import plan_preview
 from orchestrator.app.selection import resolve_alone
 from orchestrator.cli.console import duration, stdout_console
 from orchestrator.cli.edge import print_json
+from orchestrator.cli.options import Flow
 from orchestrator.cli.tables import counted, new_table
 from orchestrator.clock import SystemClock
 from orchestrator.domain.errors import InvalidSettings
@@ -29,8 +31,8 @@ from orchestrator.plans import json_schema, load_plan
 from orchestrator.settings import load_settings
 
 
-async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, schema: bool) -> int:
-    """Show a plan as it would be carried out, or the schema of all plans."""
+async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, schema: bool, flow: Flow | None) -> int:
+    """Show a plan as it would be carried out, or as requests to Cekura's automated flow; or the schema of all plans."""
     if schema:
         sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
         return 0
@@ -40,6 +42,9 @@ async def plan(path: Path | None, *, overrides: Sequence[str], as_json: bool, sc
     loaded = load_plan(path, overrides=overrides, environ=os.environ, data_message_limit=settings.data_message_limit)
     if settings.cekura_api_key is not None:
         loaded = await resolve_alone(loaded, settings, clock=SystemClock())
+    if flow is not None:
+        print_json(as_automated(loaded.plan))
+        return 0
     document = plan_preview(loaded)
     if as_json:
         print_json(document)

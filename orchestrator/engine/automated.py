@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +20,6 @@ from typing import Final
 from loguru import logger
 
 from orchestrator.clock import Clock
-from orchestrator.domain.channel import Channel
 from orchestrator.domain.errors import (
     OutcomeUnknown,
     RemoteAuthFailed,
@@ -29,19 +28,17 @@ from orchestrator.domain.errors import (
     RemoteProtocolError,
     RemoteUnavailable,
 )
-from orchestrator.domain.observation import AutomatedScenario, AutomatedSubmission
-from orchestrator.domain.plan import AutomatedSpec, SlotRule
+from orchestrator.domain.observation import AutomatedSubmission
+from orchestrator.domain.plan import SlotRule
 from orchestrator.domain.retry import hold_off_seconds
 from orchestrator.domain.run import WITH_CEKURA, Fact, NeverStarted, Run, RunStatus, SubmissionIntended
 from orchestrator.domain.submission import Portion, Submission, SubmissionStatus, least_calls, plan_portions
+from orchestrator.engine.automated_request import automated_request, most_frequent, submission_name
 from orchestrator.engine.automated_settlement import AutomatedSettlement, EndCall
 from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster
 from orchestrator.engine.settlement import NEVER_SENT
-from orchestrator.plans import render_run
-from orchestrator.plans.channels import MOST_FREQUENT
 from orchestrator.plans.estimation import calls_at_once
-from orchestrator.plans.section import MAX_RUNS
 from orchestrator.store import submissions as submission_rows
 
 LONGEST_WAIT: Final = 15.0
@@ -77,7 +74,6 @@ class AutomatedSubmitter:
         )
         self._refuse = refuse
         self._held_back = held_back
-        self._asked = roster.plan.automated or AutomatedSpec()
         self._most = calls_at_once(roster.plan)
         self._longest_call = timedelta(seconds=roster.plan.timeouts.run)
         self._submissions: dict[str, Submission] = {}
@@ -183,7 +179,7 @@ class AutomatedSubmitter:
         if not self._proven and self._unsettled:
             return None
         waiting = self._waiting()
-        most = MAX_RUNS if self._roster.plan.channel is Channel.VOICE else MOST_FREQUENT
+        most = most_frequent(self._roster.plan.channel)
         return plan_portions(waiting, most_frequent=most)[0] if waiting else None
 
     def _waiting(self) -> list[Run]:
@@ -209,7 +205,7 @@ class AutomatedSubmitter:
             intended_at=self._clock.now(),
             cekura_agent_id=plan.cekura_agent_id,
             scenario_ids=portion.scenario_ids,
-            name=f"{plan.result_name or plan.name} {batch_id} {submission_id[:8]}",
+            name=submission_name(plan, batch_id=batch_id, submission_id=submission_id[:8]),
             calls=calls,
         )
 
@@ -252,48 +248,10 @@ class AutomatedSubmitter:
             await self._settlement.accept(submission, answer)
 
     def _request(self, submission: Submission, portion: Portion) -> AutomatedSubmission:
-        plan, asked = self._roster.plan, self._asked
-        return AutomatedSubmission(
-            channel=plan.channel,
-            name=submission.name,
-            cekura_agent_id=plan.cekura_agent_id,
-            scenarios=self._scenarios(portion.run_ids),
-            frequency=portion.frequency,
-            personality_id=portion.personality_id,
-            test_profile_id=portion.test_profile_id,
-            calls=submission.calls,
-            mock_tool_names=plan.mock_tool_names,
-            agent_data=asked.agent_data,
-            assistant_id=asked.assistant_id,
-            outbound_phone_number=asked.outbound_phone_number,
-            agent_number=asked.agent_number,
-            number_mode=asked.number_mode,
+        runs = (self._roster.runs[run_id] for run_id in portion.run_ids)
+        return automated_request(
+            self._roster.plan, portion, runs, name=submission.name, calls=submission.calls, environ=self._environ
         )
-
-    def _scenarios(self, run_ids: Sequence[str]) -> tuple[AutomatedScenario, ...]:
-        """Each scenario once, with its message; what a template could read of one run is refused in such plans."""
-        plan = self._roster.plan
-        of_scenario: dict[int, Run] = {}
-        for run in (self._roster.runs[run_id] for run_id in run_ids):
-            of_scenario.setdefault(run.scenario_id, run)
-        scenarios = []
-        for scenario_id, run in of_scenario.items():
-            rendered = render_run(
-                plan,
-                scenario=plan.scenarios[run.scenario_position],
-                run_id=run.run_id,
-                run_index=run.index,
-                batch_id=run.batch_id,
-                environ=self._environ,
-            )
-            scenarios.append(
-                AutomatedScenario(
-                    scenario_id=scenario_id,
-                    publish_data_message=rendered.publish_data_message,
-                    has_data_message=rendered.has_data_message,
-                )
-            )
-        return tuple(scenarios)
 
     # --- refusals --------------------------------------------------------------------------------------------------
 

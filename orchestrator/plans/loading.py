@@ -188,7 +188,7 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def _plan(file: PlanFile, *, name: str) -> Plan:
-    values = {**_values(file), "name": file.name or _usable_name(name)}
+    values = {**_values(file), "name": file.name or usable_name(name)}
     limits, timing = file.limits, file.timing
     cells = () if file.matrix is None else cells_of(file.matrix.model_dump())
     scenarios, selections = _scenarios(file, cells)
@@ -334,6 +334,6 @@ def _notification(entry: NotificationEntry) -> NotificationSpec:
     )
 
 
-def _usable_name(stem: str) -> str:
+def usable_name(stem: str) -> str:
     """A file's name as a batch's name: `Nightly Support.plan` becomes `nightly-support.plan`."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-")[:80] or "plan"

@@ -178,6 +178,11 @@ def _findings(
     yield from _type_findings(to_check, place, open_names, model())
 
 
+def set_by_us(name: str) -> str | None:
+    """Why a room property is not the plan's to set; None where it is."""
+    return _RESERVED_ROOM.get(name)
+
+
 def _unknown(name: str, place: Place, known: Mapping[str, str]) -> Finding:
     suggestion = nearest(name, known)
     remedy = f"did you mean {suggestion}?" if suggestion else "see Daily's REST reference for the names it knows"

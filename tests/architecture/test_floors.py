@@ -15,7 +15,7 @@ DOORS = {
     "alembic": ("store/",),
     "sqlite3": ("store/",),
     "pipecat": ("plans/rooms.py",),
-    "yaml": ("plans/source.py",),
+    "yaml": ("plans/source.py", "plans/writing.py"),
     "cronsim": ("plans/calendar.py",),
     "pydantic": ("plans/", "settings.py", "api/"),
     "pydantic_core": ("plans/",),

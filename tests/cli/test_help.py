@@ -26,7 +26,7 @@ HEAVY = {
     "sqlalchemy",
     "yaml",
 }
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 GROUPS = {group.typer_instance.info.name: group.typer_instance for group in app.registered_groups}
 RECORDS = [(name, command.name) for name, group in GROUPS.items() for command in group.registered_commands]
 
@@ -39,6 +39,7 @@ def test_the_root_lists_every_command_and_the_exit_codes(shell):
     for name in [
         "run",
         "plan",
+        "import",
         "doctor",
         "sandbox",
         "demo",
