@@ -19,6 +19,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, BatchStatus, count, gate_outcome
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Disowned, OrchestratorError
+from orchestrator.domain.observation import AcceptedSubmission
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Session
 from orchestrator.domain.verdict import Outcome
@@ -174,6 +175,8 @@ class Driver:
         for roster in self.rosters.values():
             unfinished = [run for run in roster.runs.values() if not run.status.final]
             await self._calls.end_all(unfinished)
+            unwritten = roster.answered.values()
+            await self._calls.end_results({one.cekura_result_id: _ids(one) for one in unwritten})
             for run in unfinished:
                 roster.doom(run, reason)
         self._condemned.set()
@@ -388,6 +391,10 @@ class Driver:
             for session in await self._sessions(roster.batch.batch_id):
                 if session != roster.sessions.get(session.nonce):
                     roster.put(session)
+
+
+def _ids(answer: AcceptedSubmission) -> list[int]:
+    return [run.cekura_run_id for run in answer.runs]
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

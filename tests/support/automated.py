@@ -32,6 +32,7 @@ scenarios: [{scenarios}]
 limits: {{calls: {calls}}}
 {more}
 """
+QUICK = {"call_seconds": (6.0, 10.0), "evaluate_seconds": 4.0, "join_seconds": (1.0, 3.0)}
 AFTER = 600.0  # seconds in which whatever was left under way would show
 
 
@@ -63,7 +64,7 @@ class Automated:
         )
 
     def settings(self):
-        return SandboxSettings(**{"call_seconds": (15.0, 25.0), **self.sandbox, "faults": self.faults})
+        return SandboxSettings(**QUICK | dict(self.sandbox) | {"faults": self.faults})
 
 
 @dataclass(frozen=True, kw_only=True)
