@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from orchestrator.domain.batch import BatchStatus
-from orchestrator.domain.plan import Evidence
+from orchestrator.domain.plan import Channel, Evidence
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Teardown
 from orchestrator.domain.verdict import Outcome
@@ -26,6 +26,7 @@ class ReportBatch(BaseModel):
 
     id: str
     name: str
+    channel: Channel
     status: BatchStatus
     outcome: Outcome | None
     created_at: datetime
@@ -57,11 +58,13 @@ class EarlierAttempt(BaseModel):
 
 
 class ReportRun(BaseModel):
-    """One run with its last session."""
+    """One run with its last session; on an automated channel it has none of ours."""
 
     id: str
     index: int
     scenario: int
+    personality_id: int | None = Field(default=None, description="Where an automated channel was asked for one.")
+    test_profile_id: int | None = Field(default=None, description="Where an automated channel was asked for one.")
     status: RunStatus
     outcome: Outcome | None
     reason: str
@@ -94,11 +97,11 @@ class EndItem(BaseModel):
 
 
 class Uncertain(BaseModel):
-    """A start or submission of which nobody knows what it did."""
+    """A start or submission of which nobody knows what it did; one of an automated channel carried many runs."""
 
     what: str
-    run: str
-    attempt: int
+    run: str | None
+    attempt: int | None
     reason: str
     at: datetime | None
     until: datetime | None
@@ -116,6 +119,12 @@ class Statement(BaseModel):
     items: list[EndItem]
 
 
+class ReportStatement(Statement):
+    """The statement of one batch."""
+
+    by_cekura: bool = Field(description="The sessions are Cekura's own, which it ends itself.")
+
+
 class Phase(BaseModel):
     """How long one phase took, in seconds."""
 
@@ -130,7 +139,7 @@ class Report(BaseModel):
     batch: ReportBatch
     totals: ReportTotals
     runs: list[ReportRun]
-    teardown: Statement
+    teardown: ReportStatement
     phases: dict[str, Phase]
 
 
@@ -145,15 +154,17 @@ class Estimate(BaseModel):
     session_minutes: float
     seconds: float
     order: list[tuple[int, int]]
-    room_seconds: float
+    room_seconds: float | None = Field(default=None, description="Absent on automated channels: no room is ours.")
 
 
 class PlannedRun(BaseModel):
-    """What one run's bot would be given."""
+    """What one run's bot would be given, or what an automated channel would be asked for."""
 
     index: int
     scenario: int
-    body: dict[str, Any]
+    body: dict[str, Any] | None = Field(default=None, description="Absent on automated channels.")
+    personality_id: int | None = None
+    test_profile_id: int | None = None
     publish_data_message: Any = None
 
 
@@ -165,5 +176,6 @@ class Preview(BaseModel):
     runs: list[PlannedRun]
     runs_left_out: int = Field(description="Runs that no longer fitted into the answer.")
     rules: list[str]
+    arithmetic: str = Field(description="How the number of runs comes about.")
     estimate: Estimate
     warnings: list[str]

@@ -56,6 +56,9 @@ RUN: Final = {
     "cekura_run_id": 9001,
     "cekura_result_id": 700,
     "timeline": {"planned": CREATED_AT, "in_call": CALLED_AT},
+    "submission_id": None,
+    "personality_id": None,
+    "test_profile_id": None,
 }
 SESSION: Final = {
     "nonce": NONCE,
@@ -115,6 +118,7 @@ REPORT: Final = {
     "batch": {
         "id": BATCH_ID,
         "name": "nightly",
+        "channel": "pipecat_v1",
         "status": "closed",
         "outcome": "passed",
         "created_at": CREATED_AT,
@@ -147,7 +151,7 @@ REPORT: Final = {
             "timeline": {"planned": CREATED_AT, "in_call": CALLED_AT, "judged": ENDED_AT},
         }
     ],
-    "teardown": STATEMENT,
+    "teardown": {**STATEMENT, "by_cekura": False},
     "phases": {"call": {"count": 1, "median": 61.2, "p95": 61.2}},
 }
 PREVIEW: Final = {
@@ -156,6 +160,7 @@ PREVIEW: Final = {
     "runs": [{"index": 1, "scenario": 101, "body": {}}],
     "runs_left_out": 0,
     "rules": ["at most 2 sessions and 2 calls at once, 5 starts a second; a call slot frees: auto"],
+    "arithmetic": "1 runs: the repeats of 1 scenario entries",
     "estimate": {
         "runs": 1,
         "call_seconds": 120.0,

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.app.report import scenario_label
 from orchestrator.domain.errors import InvalidSettings
 
 Document = Mapping[str, Any]
@@ -63,7 +64,7 @@ def _run(run: Document) -> Sequence[Any]:
     call = run["call_seconds"] if run["call_seconds"] is not None else ""
     again = [f"tried again: {one['reason']}" for one in run["earlier_attempts"]]
     reason = "; ".join([*([run["reason"]] if run["reason"] else []), *again])
-    return run["index"], run["scenario"], run["outcome"] or run["status"], run["attempts"], call, link, reason
+    return run["index"], scenario_label(run), run["outcome"] or run["status"], run["attempts"], call, link, reason
 
 
 def _phases(phases: Mapping[str, Document]) -> Iterable[Sequence[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, Final
 
@@ -109,6 +109,12 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl) -> dict[str, 
         "call_seconds": call_seconds(run),
         "timeline": {status: moment(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
     }
+
+
+def scenario_label(run: Mapping[str, Any]) -> str:
+    """The scenario of a run of the document, and what else was asked for: what tells it from the others."""
+    more = (("personality", run.get("personality_id")), ("profile", run.get("test_profile_id")))
+    return ", ".join([str(run["scenario"]), *(f"{name} {value}" for name, value in more if value is not None)])
 
 
 def _asked_for(run: Run) -> dict[str, int]:

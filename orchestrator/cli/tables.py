@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.report import scenario_label
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
@@ -69,7 +70,7 @@ def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Cons
     for run in shown:
         table.add_row(
             str(run["index"]),
-            str(run["scenario"]),
+            scenario_label(run),
             outcome_text(run["outcome"], console) if run["outcome"] else Text(run["status"]),
             str(run["attempts"]),
             duration(run["call_seconds"]) if run["call_seconds"] is not None else "-",
