@@ -142,12 +142,15 @@ class RunDocument(BaseModel):
     status: RunStatus
     outcome: Outcome | None
     reason: str
-    attempt: int = Field(description="Sessions begun for it.")
+    attempt: int = Field(description="Sessions begun for it; on an automated channel, submissions that carried it.")
     retries_used: int
     nonce: str | None = Field(description="Names its current session.")
     cekura_run_id: int | None
     cekura_result_id: int | None
     timeline: dict[str, datetime]
+    submission_id: str | None = Field(description="The submission of an automated channel that carries it.")
+    personality_id: int | None = Field(description="What an automated channel is asked for; null: the scenario's own.")
+    test_profile_id: int | None = Field(description="What an automated channel is asked for; null: the scenario's own.")
 
 
 class RunPage(BaseModel):

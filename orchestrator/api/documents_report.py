@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from orchestrator.domain.batch import BatchStatus
+from orchestrator.domain.channel import Channel
 from orchestrator.domain.plan import Evidence
 from orchestrator.domain.ramp import Profile
 from orchestrator.domain.run import RunStatus
@@ -34,6 +35,7 @@ class ReportBatch(BaseModel):
 
     id: str
     name: str
+    channel: Channel
     status: BatchStatus
     outcome: Outcome | None
     created_at: datetime
@@ -68,12 +70,14 @@ class EarlierAttempt(BaseModel):
 
 
 class ReportRun(BaseModel):
-    """One run with its last session."""
+    """One run with its last session; on an automated channel it has none of ours."""
 
     id: str
     index: int
     scenario: int
     matrix: dict[str, Any] = Field(description="Its cell of the plan's matrix; empty where there is none.")
+    personality_id: int | None = Field(default=None, description="Where an automated channel was asked for one.")
+    test_profile_id: int | None = Field(default=None, description="Where an automated channel was asked for one.")
     status: RunStatus
     outcome: Outcome | None
     reason: str
@@ -106,11 +110,11 @@ class EndItem(BaseModel):
 
 
 class Uncertain(BaseModel):
-    """A start or submission of which nobody knows what it did."""
+    """A start or submission of which nobody knows what it did; one of an automated channel carried many runs."""
 
     what: str
-    run: str
-    attempt: int
+    run: str | None
+    attempt: int | None
     reason: str
     at: datetime | None
     until: datetime | None
@@ -128,6 +132,12 @@ class Statement(BaseModel):
     items: list[EndItem]
 
 
+class ReportStatement(Statement):
+    """The statement of one batch."""
+
+    by_cekura: bool = Field(description="The sessions are Cekura's own, which it ends itself.")
+
+
 class Phase(BaseModel):
     """How long one phase took, in seconds."""
 
@@ -136,13 +146,23 @@ class Phase(BaseModel):
     p95: float
 
 
+class ReportResult(BaseModel):
+    """One of Cekura's results that the batch made."""
+
+    id: int
+    name: str | None = Field(description="What Cekura was told to call it.")
+    url: str | None = Field(description="Where a member of the project looks at it.")
+    shared_url: str | None = Field(description="For whoever has it, where the plan asked for `cekura.share_links`.")
+
+
 class Report(BaseModel):
     """A batch's report."""
 
     batch: ReportBatch
     totals: ReportTotals
+    results: list[ReportResult]
     runs: list[ReportRun]
-    teardown: Statement
+    teardown: ReportStatement
     phases: dict[str, Phase]
 
 
@@ -157,18 +177,20 @@ class Estimate(BaseModel):
     session_minutes: float
     seconds: float
     order: list[tuple[int, int]]
-    room_seconds: float
+    room_seconds: float | None = Field(default=None, description="Absent on automated channels: no room is ours.")
 
 
 class PlannedRun(BaseModel):
-    """What one run's bot would be given."""
+    """What one run's bot would be given, or what an automated channel would be asked for."""
 
     index: int
     scenario: int
     matrix: dict[str, Any] = Field(
         default_factory=dict, description="Its cell of the plan's matrix; empty where there is none."
     )
-    body: dict[str, Any]
+    body: dict[str, Any] | None = Field(default=None, description="Absent on automated channels.")
+    personality_id: int | None = None
+    test_profile_id: int | None = None
     publish_data_message: Any = None
 
 
@@ -195,6 +217,7 @@ class Preview(BaseModel):
     runs: list[PlannedRun]
     runs_left_out: int = Field(description="Runs that no longer fitted into the answer.")
     rules: list[str]
+    arithmetic: str = Field(description="How the number of runs comes about.")
     ramp: PlannedRamp | None = Field(description="Null where the plan has none.")
     estimate: Estimate
     warnings: list[str]

@@ -57,6 +57,9 @@ RUN: Final = {
     "cekura_run_id": 9001,
     "cekura_result_id": 700,
     "timeline": {"planned": CREATED_AT, "in_call": CALLED_AT},
+    "submission_id": None,
+    "personality_id": None,
+    "test_profile_id": None,
 }
 SESSION: Final = {
     "nonce": NONCE,
@@ -116,6 +119,7 @@ REPORT: Final = {
     "batch": {
         "id": BATCH_ID,
         "name": "nightly",
+        "channel": "pipecat_v1",
         "status": "closed",
         "outcome": "passed",
         "created_at": CREATED_AT,
@@ -131,6 +135,7 @@ REPORT: Final = {
         "gate": {"min_pass_rate": 1.0, "max_inconclusive": 0},
     },
     "totals": {"runs": 1, "passed": 1, "failed": 0, "inconclusive": 0, "pass_rate": 1.0},
+    "results": [{"id": 17759, "name": None, "url": None, "shared_url": None}],
     "runs": [
         {
             "id": f"{BATCH_ID}-001",
@@ -152,7 +157,7 @@ REPORT: Final = {
             "timeline": {"planned": CREATED_AT, "in_call": CALLED_AT, "judged": ENDED_AT},
         }
     ],
-    "teardown": STATEMENT,
+    "teardown": {**STATEMENT, "by_cekura": False},
     "phases": {"call": {"count": 1, "median": 61.2, "p95": 61.2}},
 }
 PREVIEW: Final = {
@@ -161,6 +166,7 @@ PREVIEW: Final = {
     "runs": [{"index": 1, "scenario": 101, "matrix": {}, "body": {}}],
     "runs_left_out": 0,
     "rules": ["at most 2 sessions and 2 calls at once, 5 starts a second; a call slot frees: auto"],
+    "arithmetic": "1 runs: the repeats of 1 scenario entries",
     "ramp": None,
     "estimate": {
         "runs": 1,

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.app.report import scenario_label
 from orchestrator.domain.errors import InvalidSettings
 
 Document = Mapping[str, Any]
@@ -79,17 +80,7 @@ def _run(run: Document) -> Sequence[Any]:
     call = run["call_seconds"] if run["call_seconds"] is not None else ""
     again = [f"tried again: {one['reason']}" for one in run["earlier_attempts"]]
     reason = "; ".join([*([run["reason"]] if run["reason"] else []), *again])
-    return run["index"], scenario_text(run), run["outcome"] or run["status"], run["attempts"], call, link, reason
-
-
-def scenario_text(run: Document) -> str:
-    """A run's scenario, and its cell of the matrix: `101 (locale en, tier gold)`."""
-    cell = [f"{axis} {_plain(value)}" for axis, value in (run.get("matrix") or {}).items()]
-    return f"{run['scenario']}" + (f" ({', '.join(cell)})" if cell else "")
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return run["index"], scenario_label(run), run["outcome"] or run["status"], run["attempts"], call, link, reason
 
 
 def _phases(phases: Mapping[str, Document]) -> Iterable[Sequence[Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, Final
 
@@ -142,6 +143,18 @@ def _run(run: Run, sessions: list[Session], result_url: ResultUrl, plan: Plan) -
         "call_seconds": call_seconds(run),
         "timeline": {status: moment(at) for status, at in sorted(run.timeline.items(), key=lambda item: item[1])},
     }
+
+
+def scenario_label(run: Mapping[str, Any]) -> str:
+    """The scenario of a run of the document, and what tells it from others: `101 (locale en)`, `101, personality 2`."""
+    cell = [f"{axis} {_plain(value)}" for axis, value in (run.get("matrix") or {}).items()]
+    asked = (("personality", run.get("personality_id")), ("profile", run.get("test_profile_id")))
+    more = [f"{name} {value}" for name, value in asked if value is not None]
+    return ", ".join([str(run["scenario"]) + (f" ({', '.join(cell)})" if cell else ""), *more])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _asked_for(run: Run) -> dict[str, int]:

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.app.markdown import scenario_text
 from orchestrator.app.moving import as_automated
 from orchestrator.app.preview import plan_preview
+from orchestrator.app.report import scenario_label
 from orchestrator.app.selection import resolve_alone
 from orchestrator.cli.console import duration, stdout_console
 from orchestrator.cli.edge import print_json
@@ -82,8 +82,13 @@ def _table(plan: Plan, runs: Iterable[Mapping[str, Any]]) -> Table:
         cells = [str(run[key] or "-") for key in ("personality_id", "test_profile_id") if key in run]
         if "body" in run:
             cells.append(json.dumps(run["body"], ensure_ascii=False))
-        table.add_row(str(run["index"]), Text(scenario_text(run)), *map(Text, cells), Text(message))
+        table.add_row(str(run["index"]), Text(_scenario(run)), *map(Text, cells), Text(message))
     return table
+
+
+def _scenario(run: Mapping[str, Any]) -> str:
+    """Its scenario and cell; what else was asked for has columns of its own."""
+    return scenario_label({"scenario": run["scenario"], "matrix": run.get("matrix")})
 
 
 def _levels(ramp: Mapping[str, Any]) -> Table:

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.app.markdown import ramp_line, scenario_text
+from orchestrator.app.markdown import ramp_line
+from orchestrator.app.report import scenario_label
 from orchestrator.cli.console import duration, glyph, local_moment
 
 Document = Mapping[str, Any]
@@ -70,7 +71,7 @@ def _outcomes(runs: Sequence[Document], shown: Sequence[Document], console: Cons
     for run in shown:
         table.add_row(
             str(run["index"]),
-            Text(scenario_text(run)),
+            Text(scenario_label(run)),
             outcome_text(run["outcome"], console) if run["outcome"] else Text(run["status"]),
             str(run["attempts"]),
             duration(run["call_seconds"]) if run["call_seconds"] is not None else "-",

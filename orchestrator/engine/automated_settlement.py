@@ -44,6 +44,13 @@ class AutomatedSettlement:
 
     async def accept(self, submission: Submission, answer: AcceptedSubmission, *, note: str = "") -> None:
         """Pair the runs with those of the answer, as one commit; what nobody follows is ended at once."""
+        self._roster.answered[submission.submission_id] = answer
+        try:
+            await self._accept(submission, answer, note=note)
+        finally:
+            del self._roster.answered[submission.submission_id]
+
+    async def _accept(self, submission: Submission, answer: AcceptedSubmission, *, note: str) -> None:
         ours, result_id = self.carried(submission), answer.cekura_result_id
         pairing = pair_runs(ours, answer.runs)
         now = self._clock.now()

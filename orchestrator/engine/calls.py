@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from loguru import logger
@@ -50,6 +50,10 @@ class CallEnds:
             if run.status in CALLING and run.cekura_run_id is not None and run.cekura_result_id is not None:
                 by_result.setdefault(run.cekura_result_id, []).append(run.cekura_run_id)
                 self._asked.add(run.cekura_run_id)
+        await self.end_results(by_result)
+
+    async def end_results(self, by_result: Mapping[int, Sequence[int]]) -> None:
+        """The same for whole results, each with its runs by Cekura's numbers."""
         asked = [asyncio.create_task(self._end_result(result, ids)) for result, ids in by_result.items()]
         self._under_way.update(asked)
         for task in asked:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from loguru import logger
 
@@ -19,6 +19,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch, BatchStatus, count, gate_outcome
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Disowned, OrchestratorError
+from orchestrator.domain.observation import AcceptedSubmission
 from orchestrator.domain.run import RunStatus
 from orchestrator.domain.session import Session
 from orchestrator.domain.verdict import Outcome
@@ -27,6 +28,7 @@ from orchestrator.engine.calls import CallEnds
 from orchestrator.engine.closing import close_batch
 from orchestrator.engine.departures import Departures
 from orchestrator.engine.ending import HURRIED_SECONDS, Ending, Submits, end_runs
+from orchestrator.engine.groups import first_error
 from orchestrator.engine.labels import label_results
 from orchestrator.engine.ledger import Ledger
 from orchestrator.engine.membership import Membership
@@ -177,6 +179,8 @@ class Driver:
         for roster in self.rosters.values():
             unfinished = [run for run in roster.runs.values() if not run.status.final]
             await self._calls.end_all(unfinished)
+            unwritten = roster.answered.values()
+            await self._calls.end_results({one.cekura_result_id: _ids(one) for one in unwritten})
             for run in unfinished:
                 roster.doom(run, reason)
         self._condemned.set()
@@ -245,10 +249,10 @@ class Driver:
             except* Disowned:
                 raise
             except* OrchestratorError as group:
-                await self._give_up(roster, f"the batch could not go on: {_first(group)}")
+                await self._give_up(roster, f"the batch could not go on: {first_error(group)}")
             except* Exception as group:  # noqa: BLE001  the supervisor: a defect of ours must not leave sessions behind
                 logger.opt(exception=group).error("a batch was given up because of a defect")
-                await self._give_up(roster, f"a defect of the orchestrator: {type(_first(group)).__name__}")
+                await self._give_up(roster, f"a defect of the orchestrator: {type(first_error(group)).__name__}")
 
     async def _reread(self, roster: Roster) -> None:
         """After a failed write the rows are right, whatever memory believes."""
@@ -390,9 +394,5 @@ class Driver:
                     roster.put(session)
 
 
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """The first real error inside nested groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _ids(answer: AcceptedSubmission) -> list[int]:
+    return [run.cekura_run_id for run in answer.runs]

@@ -19,6 +19,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.batch import Batch
 from orchestrator.domain.budget import NO_LIMITS, SharedLimits
 from orchestrator.domain.errors import Conflict
+from orchestrator.domain.observation import AcceptedSubmission
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.run import FINAL, Fact, Patience, Run, RunStatus, StartIntended, Step, next_step
 from orchestrator.domain.session import Session
@@ -81,6 +82,7 @@ class Roster:
         self.posting: set[str] = set()  # sessions in a POST whose meaning is not known yet: a call may be under way
         self.doomed: dict[str, Session] = {}  # condemned in memory only, because the state could not be written
         self.unrecorded: dict[str, Session] = {}  # ends that could not be written: for the eye, never believed
+        self.answered: dict[str, AcceptedSubmission] = {}  # what Cekura made of submissions, until it is written
         self._heard: dict[str, Session] = {}  # sessions as an answer named them that could not be written yet
         self.reset(runs=runs, sessions=sessions)
         observer.resumed(self.runs.values(), self.sessions.values())

@@ -16,7 +16,8 @@ from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.sandbox.calls import Run as CekuraRun
 from orchestrator.sandbox.faults import parse_fault
 from tests.support.bench import Bench
-from tests.support.ordeal import LONGEST, empty_state
+from tests.support.empty import put_empty_state
+from tests.support.ordeal import LONGEST
 from tests.support.virtual import VirtualLoop, virtual_time
 
 PIPECAT, LIVEKIT, VOICE = "pipecat_v2", "livekit_v2", "voice"
@@ -32,6 +33,7 @@ scenarios: [{scenarios}]
 limits: {{calls: {calls}}}
 {more}
 """
+QUICK = {"call_seconds": (6.0, 10.0), "evaluate_seconds": 4.0, "join_seconds": (1.0, 3.0)}
 AFTER = 600.0  # seconds in which whatever was left under way would show
 
 
@@ -63,7 +65,7 @@ class Automated:
         )
 
     def settings(self):
-        return SandboxSettings(**{"call_seconds": (15.0, 25.0), **self.sandbox, "faults": self.faults})
+        return SandboxSettings(**QUICK | dict(self.sandbox) | {"faults": self.faults})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +125,7 @@ async def _play(case, folder):
 
 def a_worker(folder, box, **environ):
     """A worker on a state of its own in `folder`, migrated already."""
-    state = folder / "state.db"
-    if not state.exists():
-        state.write_bytes(empty_state())
+    put_empty_state(folder / "state.db")
     return Bench(folder=folder, speed=1.0).worker(box, **environ)
 
 
