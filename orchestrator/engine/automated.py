@@ -39,6 +39,7 @@ from orchestrator.engine.remotes import Remotes, sentence
 from orchestrator.engine.roster import Roster
 from orchestrator.engine.settlement import NEVER_SENT
 from orchestrator.plans.estimation import calls_at_once
+from orchestrator.plans.section import MAX_RUNS
 from orchestrator.store import submissions as submission_rows
 
 LONGEST_WAIT: Final = 15.0
@@ -74,7 +75,7 @@ class AutomatedSubmitter:
         )
         self._refuse = refuse
         self._held_back = held_back
-        self._most = calls_at_once(roster.plan)
+        self._most = min(calls_at_once(roster.plan), roster.shared.calls or MAX_RUNS)  # more is never free
         self._longest_call = timedelta(seconds=roster.plan.timeouts.run)
         self._submissions: dict[str, Submission] = {}
         self._unsettled: set[str] = set()  # submissions in a POST or being looked up: their calls may be under way

@@ -421,3 +421,10 @@ def test_nothing_is_submitted_while_starts_are_held(tmp_path):
     ended = weathered(case, tmp_path)
     assert seen == [False, 1]
     assert ended.outcomes == {"passed": 4}
+
+
+def test_a_plan_that_could_use_more_calls_than_all_batches_may_have_takes_what_there_are(tmp_path):
+    case = Automated(cekura="frequency: 5", calls=10, environ={"ORCHESTRATOR_CALLS_LIMIT": "3"})
+    ended = play(case, tmp_path)
+    assert ended.outcomes == {"passed": 10}
+    assert ended.world["calls"]["peak"] <= 3
