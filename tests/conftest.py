@@ -1,5 +1,7 @@
 """What holds for every test, which of them run only when asked for, and the PostgreSQL that any of them may ask for."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -7,10 +9,12 @@ from orchestrator.store import postgres
 from tests.support.empty import put_empty_state
 from tests.support.postgres import PostgresServer
 
-# Examples are judged by what they show, never by how long a busy machine took over them.
-settings.register_profile("unhurried", deadline=None)
+# Examples are judged by what they show, never by how long a busy machine took over them. They are the same in every
+# run, so that a change is what breaks one; EXAMPLES asks for others.
+settings.register_profile("unhurried", deadline=None, derandomize="EXAMPLES" not in os.environ)
 settings.load_profile("unhurried")
 # Long proofs, each with a make target; a small version of each belongs to every run.
+FOLDERS_THAT_WAIT = {"workers", "acceptance", "crash", "cli", "benchmarks"}
 ON_DEMAND = {"weather", "workers", "long", "slow_install"}
 
 
@@ -21,7 +25,15 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         (left_out if left_to & {mark.name for mark in item.iter_markers()} else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+    items[:] = _spread(kept)
+
+
+def _spread(items):
+    """Those that mostly wait for real processes evenly among the others, so that each worker has some of both."""
+    waiting = [item for item in items if not FOLDERS_THAT_WAIT.isdisjoint(item.path.parts)]
+    busy = [item for item in items if FOLDERS_THAT_WAIT.isdisjoint(item.path.parts)]
+    placed = [((number + 0.5) / len(group), item) for group in (waiting, busy) for number, item in enumerate(group)]
+    return [item for _, item in sorted(placed, key=lambda one: one[0])]
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,15 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """Text with signs that nobody sees is written with escapes: plain, YAML would fold some of them into blanks."""
+    unseen = not text.replace("\n", "").isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if unseen else None)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
 def _dumped(data: Any) -> str:
     text = yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=WIDTH, default_flow_style=False)
     return str(text).rstrip("\n")
