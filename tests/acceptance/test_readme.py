@@ -117,8 +117,8 @@ def test_every_command_works_as_written_and_leaves_nothing_behind(reader):
     address = re.search(r"CEKURA_API_URL=(\S+)", (reader.folder / "sandbox.env").read_text())[1]
     with urllib.request.urlopen(f"{address}/world.json", timeout=5) as answer:
         world = json.load(answer)
-    # The cloud's plan twice, its report once more for CI, the runner's plan.
-    assert world["calls"]["total"] == 4
+    # The cloud's plan twice, its report once more for CI, the runner's plan; and four telephone calls.
+    assert world["calls_by_channel"] == {"pipecat_v1": 4, "voice": 4}
     assert world["rooms"]["alive"] == world["sessions"]["alive"] == []
     assert world["submitted_twice"] == world["cut_short"] == []
     assert json.loads((reader.folder / "report.json").read_text())["totals"]["passed"] == 1
