@@ -25,15 +25,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         (left_out if left_to & {mark.name for mark in item.iter_markers()} else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = _spread(kept)
-
-
-def _spread(items):
-    """Those that mostly wait for real processes evenly among the others, so that each worker has some of both."""
-    waiting = [item for item in items if not FOLDERS_THAT_WAIT.isdisjoint(item.path.parts)]
-    busy = [item for item in items if FOLDERS_THAT_WAIT.isdisjoint(item.path.parts)]
-    placed = [((number + 0.5) / len(group), item) for group in (waiting, busy) for number, item in enumerate(group)]
-    return [item for _, item in sorted(placed, key=lambda one: one[0])]
+    # Those that mostly wait for real processes begin first: the others fill the time beside them.
+    items[:] = sorted(kept, key=lambda item: FOLDERS_THAT_WAIT.isdisjoint(item.path.parts))
 
 
 @pytest.fixture(scope="session")

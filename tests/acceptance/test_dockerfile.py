@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("image")  # what it makes once for all is made in one worker
+
 ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/orchestrator"  # where the image keeps its environment
 SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
@@ -232,6 +234,7 @@ def test_the_schema_and_a_plan_can_be_read(image):
     assert len(json.loads(image("orchestrator", "plan", "plan.yaml", "--json"))["runs"]) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_whole_batch_runs_from_the_installed_package(image):
     """The state's migrations and the demo's plan are in it too."""

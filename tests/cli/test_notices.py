@@ -91,6 +91,7 @@ def test_what_a_killed_run_did_not_get_to_say_is_said_by_gc_under_the_same_id(to
     assert (row["id"], row["status"], row["tries"]) == (first.notice_id, "sent", 2)
 
 
+@pytest.mark.long
 def test_gc_where_the_variables_are_missing_says_so_and_loses_nothing(told, play):
     play()
     told.environment["HOOK_URL"] = "http://127.0.0.1:9/"

@@ -31,6 +31,7 @@ def test_a_batch_runs_to_its_end_and_is_shown_from_the_shared_state(shell, share
     assert "Nothing was left behind" in shell.look("gc", "--dry-run").out
 
 
+@pytest.mark.long
 async def test_a_run_leaves_what_waits_for_a_worker_that_serves(shell, shared, postgres_url):
     store = open_store(postgres_url, driving=None)
     waiting, planned = new_batch(plan_from_text(PLAN), now=SystemClock().now(), speed=SPEED, origin=Origin.API)

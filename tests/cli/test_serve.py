@@ -154,6 +154,7 @@ def test_what_is_left_is_said_also_where_no_batch_is_open():
     assert "another worker goes on" in left_text(Left(batches=1, sessions=2, handed_over=True))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_beside_one_that_serves_no_run_drives_the_same_state(serve, shell, play, steps):
     play()

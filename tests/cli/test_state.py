@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 
 def test_beside_a_driver_others_may_look_and_cancel_but_not_drive(shell, play, steps, is_clean):
     sandbox = play(call_seconds=(2900.0, 2900.0))
@@ -129,6 +131,7 @@ def test_where_nothing_was_ever_kept_looking_makes_nothing(shell):
     assert not (shell.folder / ".orchestrator").exists()
 
 
+@pytest.mark.long
 def test_gc_ends_with_5_while_something_cannot_be_ended(shell, play, steps):
     play(call_seconds=(2900.0, 2900.0), faults=("session_stop.error=1000",))
     killed = shell.start_run()

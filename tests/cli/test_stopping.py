@@ -26,6 +26,7 @@ def test_each_way_of_being_asked_to_stop_ends_everything(shell, play, steps, is_
     assert is_clean(sandbox.world())
 
 
+@pytest.mark.long
 def test_remotes_that_hang_do_not_keep_it_from_leaving_in_time_with_a_word_on_what_is_left(shell, play, steps):
     # Half as fast again as life: a slow answer takes 20 seconds, far more than the window.
     sandbox = play(call_seconds=LONG, speed=1.5, faults=SLOW, join_seconds=(0.5, 1.0))
@@ -65,6 +66,7 @@ def test_draining_begins_nothing_new_and_lets_calls_finish(shell, play, steps, i
     assert world["requests"].get("end_calls", 0) == 0
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_the_calls_that_a_first_one_let_finish(shell, play, steps, is_clean):
     sandbox = play(call_seconds=LONG)
     child = shell.start_run("--json", "--drain")
@@ -80,6 +82,7 @@ def test_a_second_signal_ends_the_calls_that_a_first_one_let_finish(shell, play,
     assert is_clean(sandbox.world())
 
 
+@pytest.mark.long
 def test_a_killed_drain_goes_on_draining_when_resumed(shell, play, steps, is_clean):
     sandbox = play(call_seconds=(600.0, 600.0))
     child = shell.start_run("--drain", "--set", "limits.concurrency=1")
@@ -96,7 +99,7 @@ def test_a_killed_drain_goes_on_draining_when_resumed(shell, play, steps, is_cle
     assert is_clean(sandbox.world())
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("interrupted", [pytest.param(False, marks=pytest.mark.long), True])
 def test_with_a_full_disk_nothing_new_is_begun_and_everything_is_torn_down(shell, play, steps, interrupted):
     sandbox = play(call_seconds=LONG if interrupted else (300.0, 300.0))
     child = shell.start_run("--json", "--set", "limits.concurrency=1")

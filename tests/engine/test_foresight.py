@@ -65,6 +65,7 @@ def test_bots_started_ahead_hardly_wait_whichever_rule_has_to_be_learnt(tmp_path
     assert (world["calls"]["total"], world["submitted_twice"], world["sessions"]["alive"]) == (RUNS, [], [])
 
 
+@pytest.mark.long
 def test_a_batch_with_sessions_to_spare_is_done_sooner_than_one_that_waits_for_free_slots(tmp_path):
     ahead, _, world = played(tmp_path / "ahead", runs=FEW)
     after, _, _ = played(tmp_path / "after", runs=FEW, sessions=CALLS)
@@ -77,6 +78,7 @@ def test_bots_that_are_early_wait_with_us_where_cekura_has_place_for_more_calls_
     assert world["calls"]["peak"] == CALLS
 
 
+@pytest.mark.long
 def test_preferring_time_lets_bots_wait_and_preferring_cost_lets_slots_wait(tmp_path):
     cost = played(tmp_path / "cost", runs=FEW, prefer="cost", rule="call_ended")
     time = played(tmp_path / "time", runs=FEW, prefer="time", rule="call_ended")

@@ -21,6 +21,9 @@ GRACE, POLL_INTERVAL = 2.0, 5.0
 DAILYS_LIMIT = 20.0  # requests a second
 
 
+pytestmark = pytest.mark.xdist_group("lag")  # what it makes once for all is made in one worker
+
+
 @dataclass(frozen=True, kw_only=True)
 class Played:
     """A batch's rows, the sandbox's own history, and what it was asked and when."""
@@ -131,6 +134,7 @@ def test_when_more_rooms_are_due_than_may_be_looked_at_a_picture_of_the_domain_s
     assert batch.asked.times["presence_all"][0] < first_call
 
 
+@pytest.mark.long
 def test_sessions_are_stopped_soon_after_their_calls_also_while_no_poll_passes(tmp_path):
     """Who was in which room is known from before: two pictures later than the tester left, the call is over."""
     batch = played(tmp_path, runs=SESSIONS, call_seconds=(40.0, 80.0), faults=("poll.error=99999@5",))

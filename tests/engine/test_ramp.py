@@ -125,7 +125,7 @@ async def played(folder, ramp, *faults, runs, most=6, more="", **sandbox):
 
 
 @pytest.mark.parametrize("profile", list(PROFILES))
-@pytest.mark.parametrize("slot_rule", ["judged", "call_ended"])
+@pytest.mark.parametrize("slot_rule", ["judged", pytest.param("call_ended", marks=pytest.mark.long)])
 def test_there_are_never_more_calls_at_once_than_the_level_and_each_level_is_used(tmp_path, profile, slot_rule):
     ended = virtually(played(tmp_path, PROFILES[profile], runs=24, slot_rule=slot_rule))
     ended.assert_clean()
