@@ -29,7 +29,7 @@ demo: install ## a whole batch against the sandbox: no keys, no network
 	$(BIN)/orchestrator demo
 
 test: install ## the tests, six at a time: they mostly wait (what takes long: crash, workers, properties, weather, long)
-	$(BIN)/pytest --numprocesses 6 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 6 --dist worksteal
 
 check: install format lint types floors test ## all that CI asks: format, lint, types, floors, tests
 

@@ -14,7 +14,6 @@ from tests.support.postgres import PostgresServer
 settings.register_profile("unhurried", deadline=None, derandomize="EXAMPLES" not in os.environ)
 settings.load_profile("unhurried")
 # Long proofs, each with a make target; a small version of each belongs to every run.
-FOLDERS_THAT_WAIT = {"workers", "acceptance", "crash", "cli", "benchmarks"}
 ON_DEMAND = {"weather", "workers", "long", "slow_install"}
 
 
@@ -25,8 +24,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         (left_out if left_to & {mark.name for mark in item.iter_markers()} else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
-    # Those that mostly wait for real processes begin first: the others fill the time beside them.
-    items[:] = sorted(kept, key=lambda item: FOLDERS_THAT_WAIT.isdisjoint(item.path.parts))
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

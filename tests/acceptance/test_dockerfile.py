@@ -19,8 +19,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("image")  # what it makes once for all is made in one worker
-
 ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/orchestrator"  # where the image keeps its environment
 SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)

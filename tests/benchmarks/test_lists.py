@@ -15,9 +15,6 @@ STEP = 10  # instructions of SQLite's machine from one count to the next
 ALLOWED = 1.5  # a deeper index costs nothing here; a page or two more of it may
 
 
-pytestmark = pytest.mark.xdist_group("lists")  # what it makes once for all is made in one worker
-
-
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory):
     """A history of each size."""

@@ -61,6 +61,7 @@ def test_a_killed_batch_is_continued_by_resume(shell, play, steps, is_clean):
     sandbox = play(call_seconds=(100.0, 100.0))
     killed = shell.start_run()
     steps.read_until(killed, "-> in_call")
+    steps.read_until(killed, "-> in_call")  # both: a lost submission can be found only as long as its call lasts
     killed.kill()
     killed.wait(10)
 

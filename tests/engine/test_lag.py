@@ -21,9 +21,6 @@ GRACE, POLL_INTERVAL = 2.0, 5.0
 DAILYS_LIMIT = 20.0  # requests a second
 
 
-pytestmark = pytest.mark.xdist_group("lag")  # what it makes once for all is made in one worker
-
-
 @dataclass(frozen=True, kw_only=True)
 class Played:
     """A batch's rows, the sandbox's own history, and what it was asked and when."""

@@ -90,6 +90,7 @@ async def test_a_deploy_that_replaces_every_worker_cuts_no_call_short(play, flee
     assert_promises(box)
 
 
+@pytest.mark.workers
 async def test_limits_over_all_batches_hold_whichever_worker_drives_them(play, fleet, assert_promises):
     box = play(call_seconds=(20.0, 40.0))
     ours = fleet(box, ORCHESTRATOR_CALLS_LIMIT="3", ORCHESTRATOR_SESSIONS_LIMIT="5")
@@ -98,7 +99,7 @@ async def test_limits_over_all_batches_hold_whichever_worker_drives_them(play, f
     ids = [await ours.create(runs=4, concurrency=4, calls=4, name=f"share-{number}") for number in range(4)]
     await ours.until(partial(ours.all_closed, ids))
     world = assert_promises(box)
-    assert world["calls"]["total"] == 16
+    assert world["calls"]["total"] == 16, ours.logs()
     assert world["calls"]["peak"] == 3
     assert world["calls"]["peak_alive_sessions"] <= 5
     owners = {(await ours.batch(batch_id)).owner for batch_id in ids}
