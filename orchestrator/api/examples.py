@@ -166,7 +166,7 @@ PREVIEW: Final = {
     "runs": [{"index": 1, "scenario": 101, "matrix": {}, "body": {}}],
     "runs_left_out": 0,
     "rules": ["at most 2 sessions and 2 calls at once, 5 starts a second; a call slot frees: auto"],
-    "arithmetic": "1 runs: the repeats of 1 scenario entries",
+    "arithmetic": "1 run: the repeats of 1 scenario entry",
     "ramp": None,
     "estimate": {
         "runs": 1,

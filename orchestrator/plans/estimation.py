@@ -102,14 +102,16 @@ def calls_at_once(plan: Plan) -> int:
 def arithmetic(plan: Plan) -> str:
     """How the number of runs comes about, in words a person can check against Cekura's documentation."""
     later = ", without what is selected when the batch begins" if plan.selections else ""
+    runs = "1 run" if plan.run_count == 1 else f"{plan.run_count} runs"
     if plan.automated is None:
         entries = len(plan.scenarios) // max(1, len(plan.cells))
         cells = f" x {len(plan.cells)} cells of the matrix" if plan.cells else ""
-        return f"{plan.run_count} runs: the repeats of {entries} scenario entries{cells}{later}"
+        named = "1 scenario entry" if entries == 1 else f"{entries} scenario entries"
+        return f"{runs}: the repeats of {named}{cells}{later}"
     factors = [f"scenarios {len(plan.scenarios)}", f"frequency {plan.automated.frequency}"]
     factors += [f"personalities {len(ids)}" for ids in [plan.automated.personality_ids] if ids]
     factors += [f"test profiles {len(ids)}" for ids in [plan.automated.test_profile_ids] if ids]
-    return f"{plan.run_count} runs: {' x '.join(factors)}{later}"
+    return f"{runs}: {' x '.join(factors)}{later}"
 
 
 def estimate(plan: Plan, *, call_seconds: float = TYPICAL_CALL_SECONDS) -> Estimate:
