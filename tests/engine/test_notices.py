@@ -284,16 +284,19 @@ async def test_a_worker_that_serves_sends_them_and_counts_each_try(bench, enviro
         serving = asyncio.create_task(service.serve())
         box.answers = [410]
         await Series(worker.store, environ, HOOK % "always" + SLACK % "always").close("failed")
-        await until(lambda: len(box.posted) == 2)
-        while any(one.status is NoticeStatus.WAITING for one in await rows(worker.store)):  # noqa: ASYNC110  rows
-            await asyncio.sleep(0.02)
+        await until(lambda: sum(counted(metrics).values()) == 2)  # a try is counted once its row is written
+        assert not any(one.status is NoticeStatus.WAITING for one in await rows(worker.store))
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
-    counted = {
+    assert len(box.posted) == 2
+    assert {result for (_, result), count in counted(metrics).items() if count} == {"sent", "given_up"}
+
+
+def counted(metrics):
+    """How many tries of which kind ended how."""
+    return {
         (sample.labels["kind"], sample.labels["result"]): sample.value
         for family in metrics._of.registry.collect()
         for sample in family.samples
         if sample.name == "orchestrator_notices_total"
     }
-    assert sum(counted.values()) == 2
-    assert {result for (_, result), count in counted.items() if count} == {"sent", "given_up"}
