@@ -378,7 +378,9 @@ async def test_a_cancelled_batch_is_traced_too_and_what_was_never_begun_is_not(t
             Sandbox(SandboxSettings(speed=bench.speed, call_seconds=(900.0, 900.0))) as box,
             bench.worker(box, ORCHESTRATOR_TRACES="otlp") as worker,
         ):
-            batch_id = await bench.start(worker, bench.plan(calls=2, concurrency=2))
+            # Seldom asked, for a poll between the ends of the calls and of the runs would bring Cekura's reason first.
+            plan = bench.plan(calls=2, concurrency=2, more="timing: {poll_interval: 40}")
+            batch_id = await bench.start(worker, plan)
             worker.dispatcher.begin(batch_id)
             await until(lambda: in_call(worker, batch_id) == 2)
             await cancel_batch(worker.store, batch_id, clock=worker.clock, reason="enough of it")
