@@ -18,8 +18,8 @@ from orchestrator.api.problems import FOREIGN, TOO_MANY, Refusal, answer_to, ref
 from orchestrator.api.rate import RateBound
 from orchestrator.api.webhook import PATH
 from orchestrator.app.access import Gatekeeper, digest_of
-from orchestrator.clients.address import is_loopback
 from orchestrator.domain.access import Caller, Scope
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.errors import NotAuthenticated, NotPermitted, OrchestratorError
 from orchestrator.domain.secret import ApiKey
 

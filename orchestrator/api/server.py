@@ -19,7 +19,7 @@ from loguru import logger
 from orchestrator.api.application import build_api
 from orchestrator.api.context import ApiContext
 from orchestrator.app.access import has_live_token
-from orchestrator.clients.address import is_loopback
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.errors import InvalidSettings
 
 DEFAULT_PORT: Final = 8080

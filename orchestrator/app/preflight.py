@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.clients.address import is_loopback
 from orchestrator.clients.pipecat_cloud import PipecatCloudClient
 from orchestrator.clients.pipecat_runner import PipecatRunnerClient
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.errors import InvalidSettings, RemoteAuthFailed, RemoteNotFound, RemoteUnavailable
 from orchestrator.domain.plan import AgentKind, Plan
 from orchestrator.engine.remotes import Remotes

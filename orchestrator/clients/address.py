@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.errors import InvalidSettings
 
 UNSAFE_SEGMENTS: Final = frozenset({"", ".", ".."})
-
-
-def is_loopback(host: str) -> bool:
-    """True for 127.0.0.0/8, ::1, `localhost` and `*.localhost` (RFC 6761 keeps these names on the machine)."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def checked_base_url(url: str, *, remote: str, plain_http: bool = False) -> str:

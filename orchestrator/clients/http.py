@@ -22,13 +22,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from orchestrator.clients.address import checked_base_url, is_loopback
+from orchestrator.clients.address import checked_base_url
 from orchestrator.clients.body import beginning, whole
 from orchestrator.clients.observer import RequestObserver
 from orchestrator.clients.pace import Pace
 from orchestrator.clients.refusal import Dialect, error_for, plain, read_refusal, retry_after_seconds
 from orchestrator.clients.transport import open_transport
 from orchestrator.clock import Clock
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.errors import (
     InvalidSettings,
     OutcomeUnknown,

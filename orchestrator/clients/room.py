@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from orchestrator.clients.address import is_loopback
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.errors import RemoteProtocolError
 
 ROOM_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.daily\.co")  # one label: the domain's name

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.notice import NoticeKind
 from orchestrator.plans.finding import Finding, Place
 
@@ -47,7 +47,7 @@ def address_trouble(url: str) -> str | None:
         return "holds a user name or password, which would be sent in the clear to every proxy"
     if parts.fragment or len(url) > LONGEST_URL:
         return f"holds a fragment, or more than {LONGEST_URL} characters"
-    if parts.scheme == "http" and not _stays_here(host):
+    if parts.scheme == "http" and not is_loopback(host):
         return "is plain http: only an address of this machine may be"
     return None
 
@@ -102,13 +102,3 @@ def _value_findings(variable: str, value: str, place: Place) -> Iterator[Finding
     if place[-1] == "secret" and key_in(value) is None:
         message = f"the environment variable {variable} holds no base64 of {SHORTEST_KEY} to {LONGEST_KEY} bytes"
         yield Finding(place=place, message=message, remedy=_NEW_SECRET)
-
-
-def _stays_here(host: str) -> bool:
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

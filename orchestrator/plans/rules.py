@@ -6,7 +6,6 @@ come at once and none twice.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
 
+from orchestrator.domain.address import is_loopback
 from orchestrator.domain.plan import AgentKind, Evidence, Plan
 from orchestrator.plans.channels import channel_findings, channel_of
 from orchestrator.plans.finding import Finding, Place
@@ -333,13 +333,7 @@ def _agent_warnings(plan: Plan) -> Iterator[str]:
 
 def _is_private_way(url: str) -> bool:
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def _section(model: type[_SectionT], value: Any) -> _SectionT | None:
