@@ -233,6 +233,9 @@ class AutomatedSubmitter:
         submission = self._submissions[submission.submission_id] = replace(
             submission, status=SubmissionStatus.SENT, sent_at=sent_at
         )
+        if self._roster.closing:  # the state kept it waiting, and nobody would follow its calls any more
+            await self._settlement.give_back(submission, note="its batch was ending before it could be sent")
+            return
         self._roster.posting.add(submission.submission_id)
         try:
             answer = await self._remotes.cekura.submit_automated(request)

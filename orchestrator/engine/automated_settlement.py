@@ -24,7 +24,7 @@ from orchestrator.engine.settlement import CLOCK_SLACK, LOOK_AGAIN, unsettled_re
 from orchestrator.store import submissions as submission_rows
 
 MISSING: Final = "Cekura's result {result} holds no run for it ({given} runs for {asked})"
-SURPLUS: Final = "it made {count} more runs than it was asked for; they were ended"
+SURPLUS: Final = "it made {count} more runs than it was asked for, whose calls are ended"
 EndCall = Callable[[int], Awaitable[None]]
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from sqlalchemy import update
 
-from orchestrator.app.batches import create_batch, view_batch
+from orchestrator.app.batches import cancel_batch, create_batch, view_batch
 from orchestrator.plans import plan_from_text
 from orchestrator.sandbox import Sandbox, SandboxSettings
 from orchestrator.store.tables import batches
@@ -35,6 +35,19 @@ def test_what_cannot_be_written_down_is_not_submitted(tmp_path):
     assert list(wrongs(case, ended)) == []
     assert submits == [0]
     assert ended.outcomes == {"passed": 2}
+
+
+def test_nothing_is_submitted_once_everything_was_abandoned_while_the_state_was_away(tmp_path):
+    async def during(worker, _box, batch_id):
+        disk = Disk(worker, begins=an_intent, seconds=3.0)
+        await virtually(lambda: disk.full_since, every=0.05)
+        await worker.driver.abandon("interrupted")
+        await asyncio.sleep(8)
+        await cancel_batch(worker.store, batch_id, clock=worker.clock, reason="interrupted")
+
+    ended = play(Automated(during=during), tmp_path)
+    assert ended.world["requests"].get("submit", 0) == 0
+    assert ended.submissions == {"refused": 1}
 
 
 def test_an_answer_that_comes_while_the_state_cannot_be_written_is_not_forgotten(tmp_path):
